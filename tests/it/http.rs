@@ -14,6 +14,7 @@ mod expensive_statements;
 mod hints;
 mod hostile_callers;
 mod idempotency_keys;
+mod memory;
 mod names;
 mod network;
 mod operations;

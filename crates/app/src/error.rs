@@ -325,6 +325,11 @@ impl AppError {
         Self::Engine(EngineError::MemoryExhausted { limit })
     }
 
+    /// The error of a request that got no memory because others use it.
+    pub fn memory_in_use() -> Self {
+        Self::Engine(EngineError::MemoryInUse)
+    }
+
     /// Whether the lake does not exist yet.
     pub fn is_no_lake(&self) -> bool {
         matches!(self, Self::Lake(LakeError::NoLake { .. }))

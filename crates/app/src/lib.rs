@@ -32,6 +32,7 @@ pub use workspace::{CacheStats, Workspace};
 
 /// Types of lower crates that callers need.
 pub use arrow::array::RecordBatch;
+pub use arrow::error::ArrowError;
 pub use rollbook_engine::{Answer, Position, texts_parsed};
 pub use rollbook_generate::{Format, Options, generate};
 pub use rollbook_ingest::inspect;

@@ -18,6 +18,9 @@ pub const WATCH_INTERVAL: Duration = Duration::from_millis(4);
 pub struct ProcessUsage {
     /// Resident set size in bytes.
     pub resident: u64,
+    /// The same without pages that it shares with other processes, such as the program; the same where the operating
+    /// system does not tell.
+    pub own: u64,
     /// Accumulated processor time.
     pub busy: Duration,
 }
@@ -46,8 +49,10 @@ impl WatchedProcess {
         self.system
             .refresh_processes_specifics(processes, true, measured.without_tasks());
         let process = self.system.process(self.pid)?;
+        let resident = process.memory();
         Some(ProcessUsage {
-            resident: process.memory(),
+            resident,
+            own: resident.saturating_sub(shared(self.pid.as_u32()).unwrap_or(0)),
             busy: Duration::from_millis(process.accumulated_cpu_time()),
         })
     }
@@ -58,6 +63,17 @@ impl WatchedProcess {
             process.kill();
         }
     }
+}
+
+/// Resident bytes that a process shares with others.
+fn shared(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let of = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let kibibytes = line.trim().strip_suffix("kB")?.trim().parse::<u64>();
+        kibibytes.ok()?.checked_mul(1024)
+    };
+    Some(of("RssFile:")? + of("RssShmem:")?)
 }
 
 /// Resident bytes allowed to a process whose queries have a pool of `pool` bytes.
@@ -112,6 +128,7 @@ mod tests {
         }
         let after = own.measure().unwrap();
         assert!(after.resident > before.resident + (96 << 20));
+        assert!(after.own > 96 << 20 && after.own < after.resident);
         assert!(after.busy > before.busy + Duration::from_millis(100));
         assert!(WatchedProcess::new(u32::MAX - 7).measure().is_none());
     }

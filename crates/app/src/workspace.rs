@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use rollbook_engine::EngineError;
 use rollbook_lake::{Lake, LakeRoot, State, Store};
 use rollbook_model::config::Limits;
+use rollbook_model::memory::{MemoryReservation, MemoryUse};
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 
 use crate::AppError;
@@ -29,7 +30,7 @@ pub struct Workspace {
     pub location: String,
     /// The tenant.
     pub tenant: TenantName,
-    /// Limits of one query.
+    /// Limits of one query, and the memory that it shares with the other workspaces of a server.
     pub limits: Limits,
     /// Rights of the caller.
     pub rights: Rights,
@@ -90,7 +91,8 @@ impl Workspace {
         &self.quotas
     }
 
-    /// The workspace of another tenant of the same lake, with caches of its own, so that they end with it.
+    /// The workspace of another tenant of the same lake, with caches of its own, so that they end with it. Both share
+    /// the memory of the server.
     ///
     /// # Errors
     /// The location of the lake is invalid.
@@ -103,6 +105,11 @@ impl Workspace {
             ..Self::new(self.location.clone(), tenant, self.limits)
         };
         Ok(other)
+    }
+
+    /// A reservation of memory for rows and answers.
+    pub fn reservation(&self) -> MemoryReservation {
+        MemoryReservation::empty(self.limits.shared, MemoryUse::Answers)
     }
 
     /// The API keys of the lake.

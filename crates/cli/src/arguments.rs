@@ -44,7 +44,8 @@ pub(crate) struct Common {
     /// Output format
     #[arg(long, global = true, value_enum, default_value_t = OutputFormat::Table)]
     pub(crate) output: OutputFormat,
-    /// Mebibytes of memory that a query may use before it spills to disk [default: 2048]
+    /// Mebibytes of memory that a query may use before it spills to disk; those of the whole server for
+    /// `serve`, which needs up to 512 more [default: 2048]
     #[arg(
         long,
         global = true,

@@ -20,9 +20,11 @@ use tokio::sync::Mutex;
 
 use crate::criteria::behaviour::{ACTIVITIES, Source};
 use crate::opaque::Opaque;
+use crate::query_pool::is_in_use;
 use crate::threads::spawn_detached;
 
 mod columns;
+pub(crate) mod memory;
 pub(crate) mod refresh;
 mod request;
 mod run;
@@ -32,6 +34,7 @@ mod table;
 
 pub(crate) use crate::criteria::names::Names;
 use columns::{Persons, distinct};
+use memory::{CacheLimit, CacheMemory};
 pub(crate) use request::CacheRequest;
 use series::{Activities, Series, load_series};
 use spans::Spans;
@@ -41,9 +44,11 @@ use spans::Spans;
 pub struct PeopleCache {
     /// The state of a session over the snapshot that also shows rows after `as_of`.
     full_state: Opaque<SessionState>,
-    /// The largest size of the cache in bytes.
-    max_bytes: usize,
+    limit: CacheLimit,
     contents: Mutex<Contents>,
+    /// What is reserved for the contents. To be locked after them.
+    memory: std::sync::Mutex<CacheMemory>,
+    last_used: std::sync::Mutex<Instant>,
     /// Number of queries answered from this cache and from the caches that it was refreshed from.
     answers: Arc<AtomicU64>,
     has_answered: AtomicBool,
@@ -88,14 +93,16 @@ impl PeopleCache {
     /// future too.
     pub(crate) fn empty(
         full_state: SessionState,
-        max_bytes: usize,
+        limit: CacheLimit,
         answers: Arc<AtomicU64>,
         delay: Duration,
     ) -> Self {
         Self {
             full_state: Opaque::new(full_state),
-            max_bytes,
+            limit,
             contents: Mutex::default(),
+            memory: std::sync::Mutex::new(CacheMemory::new(limit.shared)),
+            last_used: std::sync::Mutex::new(Instant::now()),
             answers,
             has_answered: AtomicBool::new(false),
             has_loaded: AtomicBool::new(false),
@@ -105,11 +112,11 @@ impl PeopleCache {
 
     fn with_contents(
         full_state: SessionState,
-        max_bytes: usize,
+        limit: CacheLimit,
         contents: Contents,
         answers: &Arc<AtomicU64>,
     ) -> Self {
-        let mut cache = Self::empty(full_state, max_bytes, Arc::clone(answers), Duration::ZERO);
+        let mut cache = Self::empty(full_state, limit, Arc::clone(answers), Duration::ZERO);
         cache.contents = Mutex::new(contents);
         cache
     }
@@ -202,7 +209,7 @@ impl PeopleCache {
     /// Loads the rows that conditions have asked for in the background, unless they are being
     /// loaded already.
     pub(crate) async fn load_in_background(self: &Arc<Self>) {
-        if Instant::now() < self.load_after {
+        if Instant::now() < self.load_after || self.is_paused() {
             return;
         }
         let mut contents = self.contents.lock().await;
@@ -224,7 +231,10 @@ impl PeopleCache {
                 contents.is_loading = false;
                 return;
             };
-            let room = self.max_bytes.saturating_sub(contents.rows_bytes());
+            let room = CacheLimit {
+                max_bytes: self.limit.max_bytes.saturating_sub(contents.rows_bytes()),
+                ..self.limit
+            };
             drop(contents);
             self.has_loaded.store(true, Ordering::Relaxed);
             // The lock is released: meanwhile other queries read the lake.
@@ -245,6 +255,8 @@ impl PeopleCache {
                 Ok(Loaded::Rows(relation, series)) => {
                     contents.series.insert(relation, Arc::new(series));
                 }
+                // Others need the memory at the moment.
+                Err(error) if is_in_use(&error) => self.clear(&mut contents),
                 // The rows do not fit or cannot be read: conditions are then answered from the
                 // lake, and a failure is reported there.
                 Err(_) => {
@@ -254,6 +266,7 @@ impl PeopleCache {
                     };
                 }
             }
+            self.reserve(&mut contents);
         }
     }
 }

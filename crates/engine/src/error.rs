@@ -294,6 +294,10 @@ pub enum EngineError {
         limit: u64,
     },
 
+    /// Other queries use the memory that is shared.
+    #[error("other requests use the memory of the server at the moment")]
+    MemoryInUse,
+
     /// The query exceeded its limit for temporary files.
     #[error("the query needs more than the {} of disk that it may use", size(*limit))]
     DiskExhausted {
@@ -416,6 +420,7 @@ impl EngineError {
             Self::MemoryExhausted { .. } | Self::DiskExhausted { .. } => {
                 Some("ask for fewer columns, a shorter period or fewer groups")
             }
+            Self::MemoryInUse => Some("try again in a moment"),
             Self::TimeExhausted { .. } => Some(
                 "narrow the period or the persons; a join without `=` compares every row with every other",
             ),

@@ -8,6 +8,7 @@ mod error;
 mod functions;
 mod opaque;
 mod operators;
+mod query_pool;
 mod rewriting;
 mod session;
 mod sql;

@@ -7,6 +7,7 @@ mod excess;
 mod fixture;
 mod members;
 mod names;
+mod shared_memory;
 mod sums;
 mod times;
 mod traits;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::Span;
+use crate::memory::MemoryBudget;
 
 /// Default location of the lake.
 pub const DEFAULT_LAKE: &str = "./rollbook-lake";
@@ -49,11 +50,16 @@ pub const SORT_MEMORY: usize = 256 << 20;
 /// functions, encoded answers. Beyond that it is killed.
 pub const MEMORY_BESIDE_POOL: u64 = 192 << 20;
 
+/// Default of the memory of a query, and of a server.
+pub const DEFAULT_MEMORY: usize = 2 << 30;
+
 /// Limits of one query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the memory pool, beyond which sorts and aggregates spill to disk.
     pub memory: usize,
+    /// The memory that this query shares with everything else in the process; `None` if it is alone.
+    pub shared: Option<MemoryBudget>,
     /// Bytes of spill files on disk at most.
     pub disk: u64,
     /// Wall-clock time until the query is cancelled.
@@ -64,10 +70,41 @@ pub struct Limits {
     pub sql_chars: usize,
 }
 
+/// A query of a server may use this fraction of the server's memory at most (one in so many).
+const QUERY_SHARE: usize = 2;
+
+impl Limits {
+    /// The same limits in a server, all of whose parts share this memory.
+    #[must_use]
+    pub fn of_server(self) -> Self {
+        Self {
+            memory: self.memory / QUERY_SHARE,
+            shared: Some(MemoryBudget::new(self.memory)),
+            ..self
+        }
+    }
+
+    /// The same limits in a worker of that server, which answers one request at a time.
+    #[must_use]
+    pub fn of_worker(self) -> Self {
+        Self {
+            memory: self.memory / QUERY_SHARE,
+            shared: Some(MemoryBudget::new(self.memory / QUERY_SHARE)),
+            ..self
+        }
+    }
+
+    /// Bytes that everything in the process shares; those of one query if it is alone.
+    pub fn total_memory(&self) -> usize {
+        self.shared.map_or(self.memory, MemoryBudget::limit)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            memory: 2 << 30,
+            memory: DEFAULT_MEMORY,
+            shared: None,
             disk: 64 << 30,
             time: Duration::from_secs(60),
             rows: 10_000,

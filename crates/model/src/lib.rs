@@ -4,6 +4,7 @@
 pub mod batch;
 pub mod calendar;
 pub mod config;
+pub mod memory;
 pub mod names;
 pub mod nearest;
 pub mod settings;

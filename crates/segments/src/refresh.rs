@@ -211,6 +211,10 @@ impl<'a> RefreshAttempt<'a> {
         let sets: Vec<_> = befores.iter().flatten().map(|before| &before.set).collect();
         let mut sets = self.lake.sets(&sets).await?.into_iter();
         for ((definition, members), before) in rest.into_iter().zip(evaluated).zip(befores) {
+            if let Err(SegmentError::Criteria(EngineError::MemoryInUse)) = &members {
+                // No fault of the segment: nothing is recorded, and it is refreshed later.
+                return Err(EngineError::MemoryInUse.into());
+            }
             let old = before.as_ref().and_then(|_| sets.next());
             let before = before.zip(old);
             let one = self.evaluated(&session, definition, members, before, &evaluation);

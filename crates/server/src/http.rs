@@ -7,3 +7,5 @@ pub(crate) mod connections;
 pub(crate) mod etag;
 pub(crate) mod extract;
 pub(crate) mod middleware;
+pub(crate) mod reservations;
+mod sliced_body;

@@ -17,6 +17,9 @@ pub(crate) const CODE_HEADER: HeaderName = HeaderName::from_static("x-rollbook-c
 /// The code of an unsupported `content-encoding`; the answer lists the supported ones.
 pub(crate) const UNKNOWN_ENCODING: &str = "unknown_packing";
 
+/// The code where other requests use what one needs.
+pub(crate) const BUSY: &str = "busy";
+
 /// An error and what to do about it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Problem {
@@ -197,8 +200,13 @@ impl IntoResponse for Problem {
 pub(crate) fn busy() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        "busy",
+        BUSY,
         "too many requests are waiting",
     )
     .hint("try again in a moment")
+}
+
+/// Other requests use the memory of the server.
+pub(crate) fn memory_in_use() -> Problem {
+    Problem::from(AppError::memory_in_use())
 }

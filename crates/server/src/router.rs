@@ -13,7 +13,7 @@ use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use crate::api::document;
-use crate::http::{client, etag, middleware};
+use crate::http::{client, etag, middleware, reservations};
 use crate::network::ProxyNetwork;
 use crate::problem::Problem;
 use crate::state::Server;
@@ -31,7 +31,15 @@ pub(crate) fn routes_in_time(server: Server) -> Router {
         .route("/openapi.json", get(move || async move { document }))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
+        .layer(from_fn_with_state(
+            server.clone(),
+            reservations::reserve_answer,
+        ))
         .layer(from_fn_with_state(server.clone(), isolation::isolate))
+        .layer(from_fn_with_state(
+            server.clone(),
+            reservations::reserve_body,
+        ))
         .layer(from_fn_with_state(server.clone(), access::check))
         .layer(from_fn_with_state(server.clone(), middleware::in_time))
         .layer(CatchPanicLayer::custom(panicked))

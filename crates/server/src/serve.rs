@@ -109,6 +109,7 @@ impl Listening {
         };
         let audit_log = server.audit_log().cloned();
         let serving_tenants = tokio::spawn(tasks::tenants::keep_tenants(server.clone()));
+        let measuring = tokio::spawn(tasks::memory::keep_measuring(server.clone()));
         let forgetting = tokio::spawn(tasks::callers::keep_forgetting(server.clone()));
         let (certificate, watching) = match self.certificate {
             Some((certificate, loaded)) => {
@@ -141,6 +142,7 @@ impl Listening {
         }
         serving_tenants.abort();
         forgetting.abort();
+        measuring.abort();
         if let Some(watching) = watching {
             watching.abort();
         }

@@ -1,8 +1,10 @@
 //! State that all handlers share: tenants, limits, clock, queues, workers, metrics.
 
 pub(crate) mod commit_queue;
+mod computations;
 mod compute;
 pub(crate) mod metrics;
+pub(crate) mod pulls;
 mod readiness;
 mod refusals;
 mod tenant;
@@ -27,6 +29,8 @@ use crate::state::tenants::TenantStates;
 use crate::workers::pool::Workers;
 use crate::workers::process::Program;
 use crate::workers::waiting::WaitingCount;
+use computations::Computations;
+use pulls::Pulls;
 use refusals::Refusals;
 
 /// Options of a server.
@@ -72,6 +76,10 @@ struct Inner {
     compute_queue: Arc<FairQueue>,
     /// Requests that wait for a permit to compute.
     computing: WaitingCount,
+    /// Computations in this process that have a permit.
+    computations: Arc<Computations>,
+    /// Streams of members.
+    pulls: Arc<Pulls>,
     readiness: Readiness,
     workers: Option<Arc<Workers>>,
 }
@@ -110,9 +118,12 @@ impl Server {
         callers: Option<(Authenticator, AuditLog)>,
     ) -> Result<Self, AppError> {
         let (authenticator, audit_log) = callers.unzip();
-        let pool = options.workspace.limits.memory;
+        let (pool, shared) = {
+            let limits = &options.workspace.limits;
+            (limits.total_memory(), limits.shared)
+        };
         let workers = options.workers.clone();
-        let workers = workers.map(|program| Arc::new(Workers::new(program, pool)));
+        let workers = workers.map(|program| Arc::new(Workers::new(program, pool, shared)));
         let (tenants, tenant) = TenantStates::new(&options.workspace)?;
         let inner = Inner {
             tenants,
@@ -123,6 +134,8 @@ impl Server {
             workers,
             compute_queue: FairQueue::new(options.limits.computing),
             computing: WaitingCount::default(),
+            computations: Arc::default(),
+            pulls: Arc::default(),
             readiness: Readiness::default(),
             metrics: Metrics::new(),
             options,
@@ -240,6 +253,18 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.inner.metrics
+    }
+
+    /// Measures the memory of the server and its workers.
+    pub(crate) fn measure_memory(&self) {
+        if let Some(workers) = self.workers() {
+            workers.usage();
+        }
+    }
+
+    /// The running streams of members.
+    pub(crate) fn pulls(&self) -> &Arc<Pulls> {
+        &self.inner.pulls
     }
 
     pub(crate) fn mappings(&self) -> Option<&PathBuf> {

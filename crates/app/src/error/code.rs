@@ -143,6 +143,7 @@ fn of_engine(error: &EngineError) -> (&'static str, ErrorClass) {
             ("sql_too_complex", ErrorClass::Unprocessable)
         }
         EngineError::MemoryExhausted { .. } => ("memory_exhausted", ErrorClass::Excessive),
+        EngineError::MemoryInUse => ("busy", ErrorClass::Busy),
         EngineError::DiskExhausted { .. } => ("disk_exhausted", ErrorClass::Excessive),
         EngineError::TimeExhausted { .. } => ("time_exhausted", ErrorClass::Excessive),
         EngineError::AsOfOutOfRange { .. } => ("invalid_time", ErrorClass::Unprocessable),

@@ -14,6 +14,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{AppError, Workspace};
 
+/// How many times the rows are in memory while they are put together.
+const COPIES: usize = 2;
+
 /// Hashing of e-mail addresses and phone numbers for ad platforms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -71,7 +74,12 @@ pub async fn fields(
     let mut rows = session.stream(&sql).await?;
     let schema = Arc::clone(rows.schema());
     let mut batches = Vec::new();
+    let mut reservation = workspace.reservation();
     while let Some(batch) = rows.next_batch().await? {
+        let bytes = reservation.bytes() + COPIES * batch.get_array_memory_size();
+        if !reservation.try_resize(bytes) {
+            return Err(EngineError::MemoryInUse.into());
+        }
         batches.push(batch);
     }
     let failed = |source| AppError::Rows { source };

@@ -128,7 +128,7 @@ impl CacheSlot {
             }
         });
         let answers = Arc::clone(&self.answers);
-        let cache = Arc::new(PeopleCache::new(&all, max_bytes, answers, delay));
+        let cache = PeopleCache::new(&all, max_bytes, answers, delay).into_shared();
         *cached = Some(CachedData {
             version,
             cache: Arc::clone(&cache),
@@ -156,7 +156,7 @@ impl CacheSlot {
                     slot.refreshes.fetch_add(1, Ordering::Relaxed);
                     *slot.lock() = Some(CachedData {
                         version: DataVersion::of(&state),
-                        cache: Arc::new(cache),
+                        cache: cache.into_shared(),
                         delay: Duration::ZERO,
                         as_of: None,
                     });

@@ -17,16 +17,13 @@ use crate::arguments::Serve;
 use crate::commands::clock::{new_batch, now};
 use crate::commands::recorded::record_first_key;
 
-/// Bytes of memory per query of the server at most, because several run concurrently.
-const MAX_QUERY_MEMORY: usize = 1 << 30;
-
 /// Serves until a stop signal. After the demo, prints commands to try as of `examples_as_of`.
 pub(super) async fn run(
     mut workspace: Workspace,
     arguments: Serve,
     examples_as_of: Option<Timestamp>,
 ) -> anyhow::Result<()> {
-    workspace.limits.memory = workspace.limits.memory.min(MAX_QUERY_MEMORY);
+    workspace.limits = workspace.limits.of_server();
     let workers = worker_program(&workspace);
     let workspace = workspace.with_cache();
     let jwt = arguments.jwt.options();
@@ -126,7 +123,7 @@ fn worker_program(workspace: &Workspace) -> Option<Program> {
         true => itself,
         false => std::env::current_exe().ok()?,
     };
-    let memory = (workspace.limits.memory >> 20).to_string();
+    let memory = (workspace.limits.total_memory() >> 20).to_string();
     let arguments = [
         "--lake",
         &workspace.location,
@@ -139,8 +136,9 @@ fn worker_program(workspace: &Workspace) -> Option<Program> {
 }
 
 /// Runs as a worker of a server.
-pub(super) async fn work(workspace: Workspace) -> anyhow::Result<()> {
+pub(super) async fn work(mut workspace: Workspace) -> anyhow::Result<()> {
     log_as_json(Level::WARN);
+    workspace.limits = workspace.limits.of_worker();
     let options = Options {
         workspace: workspace.with_cache(),
         mappings: None,

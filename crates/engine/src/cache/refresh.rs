@@ -6,7 +6,7 @@
 //! change, and the cache is rebuilt.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use arrow::array::{ArrayRef, BooleanArray, new_null_array};
 use arrow::compute::concat;
@@ -16,6 +16,7 @@ use datafusion::execution::session_state::SessionState;
 use roaring::RoaringTreemap;
 
 use super::columns::Persons;
+use super::memory::CacheLimit;
 use super::series::{Activities, load_series};
 use super::{Contents, Key, PeopleCache};
 
@@ -61,7 +62,7 @@ impl PeopleCache {
             known_count: before.persons.as_ref().map_or(0, |known| known.ids().len()),
             is_changed: persons.mask_of(delta.changed_persons),
             persons: &persons,
-            max_bytes: self.max_bytes,
+            limit: self.limit,
         };
         let mut contents = Contents::default();
         if let Some(all) = &before.activities {
@@ -74,7 +75,7 @@ impl PeopleCache {
             let series = match orders_changed || refresher.has_new() {
                 true => {
                     let state = delta.changed_state;
-                    let now = load_series(state, &persons, relation, self.max_bytes).await?;
+                    let now = load_series(state, &persons, relation, self.limit).await?;
                     let others = series.filtered(|position| !refresher.is_changed(position));
                     Arc::new(others.merged_with(&now))
                 }
@@ -82,7 +83,7 @@ impl PeopleCache {
             };
             contents.series.insert(relation, series);
         }
-        if contents.rows_bytes() > self.max_bytes {
+        if contents.rows_bytes() > self.limit.max_bytes {
             return Ok(None);
         }
         contents.columns = refresher.people_columns(before.columns).await?;
@@ -90,12 +91,14 @@ impl PeopleCache {
             contents.texts = before.texts;
         }
         contents.persons = Some(Arc::new(persons));
-        Ok(Some(Self::with_contents(
-            delta.full_state.clone(),
-            self.max_bytes,
-            contents,
-            &self.answers,
-        )))
+        let full_state = delta.full_state.clone();
+        let mut cache = Self::with_contents(full_state, self.limit, contents, &self.answers);
+        let is_reserved = {
+            let (contents, memory) = (cache.contents.get_mut(), &mut cache.memory);
+            let memory = memory.get_mut().unwrap_or_else(PoisonError::into_inner);
+            memory.try_reserve(contents.bytes())
+        };
+        Ok(is_reserved.then_some(cache))
     }
 }
 
@@ -106,7 +109,7 @@ struct Refresher<'a> {
     known_count: usize,
     /// For each position whether anything of the person changed.
     is_changed: BooleanArray,
-    max_bytes: usize,
+    limit: CacheLimit,
 }
 
 impl Refresher<'_> {
@@ -127,9 +130,8 @@ impl Refresher<'_> {
         if is_same && !self.has_new() {
             return Ok(Arc::clone(all));
         }
-        let read = async |state: &SessionState| {
-            Activities::read(state, self.persons, self.max_bytes).await
-        };
+        let read =
+            async |state: &SessionState| Activities::read(state, self.persons, self.limit).await;
         if !is_same && self.delta.added_activities.is_none() {
             let others = all.filtered(|position| !self.is_changed(position));
             return Ok(Arc::new(

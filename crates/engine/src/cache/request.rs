@@ -44,6 +44,10 @@ impl PeopleCache {
         request: CacheRequest<'_>,
     ) -> Result<Option<Arc<dyn TableProvider>>> {
         let as_of = request.context.as_of;
+        if self.is_paused() {
+            return Ok(None);
+        }
+        self.set_used();
         let mut contents = self.contents.lock().await;
         let sources = || request.sources.iter().map(|(_, source)| source);
         if contents.exceeds_limit || contents.note_missing(sources()) {
@@ -86,7 +90,8 @@ impl PeopleCache {
                 }
             });
         }
-        contents.make_room(as_of, self.max_bytes);
+        contents.make_room(as_of, self.limit.max_bytes);
+        self.reserve(contents);
         self.answers.fetch_add(1, Ordering::Relaxed);
         self.has_answered.store(true, Ordering::Relaxed);
         let (persons, columns) = match request.persons {

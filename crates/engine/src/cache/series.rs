@@ -14,6 +14,7 @@ use roaring::RoaringBitmap;
 use rollbook_model::table::{MONEY_PRECISION, MONEY_SCALE};
 
 use super::columns::{Persons, rows};
+use super::memory::{ByteBudget, CacheLimit};
 use super::run::Run;
 use super::spans::Spans;
 use crate::criteria::behaviour::KEPT;
@@ -42,14 +43,14 @@ impl Activities {
     /// All activities that a state reads.
     ///
     /// # Errors
-    /// `ResourcesExhausted` where they need more than `max_bytes`, and any error of the query.
+    /// `ResourcesExhausted` where they need more than `limit`, and any error of the query.
     pub(super) async fn read(
         state: &SessionState,
         persons: &Persons,
-        max_bytes: usize,
+        limit: CacheLimit,
     ) -> Result<Self> {
         let (mut by_type, mut budget): (HashMap<String, Run>, _) =
-            (HashMap::new(), ByteBudget(max_bytes));
+            (HashMap::new(), ByteBudget::new(limit));
         let mut hint = 0;
         let mut batches = rows(state, ACTIVITIES).await?;
         while let Some(batch) = batches.try_next().await? {
@@ -135,34 +136,21 @@ impl Activities {
     }
 }
 
-/// The bytes that are left.
-struct ByteBudget(usize);
-
-impl ByteBudget {
-    fn take(&mut self, bytes: usize) -> Result<()> {
-        let left = self.0.checked_sub(bytes).ok_or_else(|| {
-            DataFusionError::ResourcesExhausted("the rows exceed the size of the cache".to_owned())
-        })?;
-        self.0 = left;
-        Ok(())
-    }
-}
-
 /// The rows of a cached view.
 ///
 /// # Errors
-/// `ResourcesExhausted` where they need more than `max_bytes`, and any error of the query.
+/// `ResourcesExhausted` where they need more than `limit`, and any error of the query.
 pub(super) async fn load_series(
     state: &SessionState,
     persons: &Persons,
     relation: &str,
-    max_bytes: usize,
+    limit: CacheLimit,
 ) -> Result<Series> {
     let known = KEPT.iter().find(|(name, _)| *name == relation);
     let (_, sql) = known.ok_or_else(|| {
         DataFusionError::Internal(format!("the rows of {relation} are never cached"))
     })?;
-    let (mut run, mut budget) = (Run::default(), ByteBudget(max_bytes));
+    let (mut run, mut budget) = (Run::default(), ByteBudget::new(limit));
     let mut hint = 0;
     let mut batches = rows(state, sql).await?;
     while let Some(batch) = batches.try_next().await? {

@@ -1,6 +1,5 @@
 //! The limits and settings that every DataFusion session of ours shares.
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +7,6 @@ use chrono_tz::Tz;
 use datafusion::common::config::{ConfigNonZeroUsize, SpillCompression};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::registry::FunctionRegistry;
@@ -25,11 +23,9 @@ use crate::coercion::windows::SoundWindows;
 use crate::error::EngineError;
 use crate::functions;
 use crate::operators::pushdown::physical_rules;
+use crate::query_pool::query_pool;
 use crate::sql::limits::MOST_NESTING;
 use crate::times::with_times;
-
-/// How many of the largest consumers a message on exhausted memory names.
-const CONSUMERS_NAMED: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
 
 /// A session for running mappings over source files: the limits of `limits`, one partition, so
 /// that rows keep the order in which they were read, and the function `json_object`.
@@ -132,10 +128,7 @@ fn runtime(limits: &Limits, spill_dir: Option<PathBuf>) -> Result<Arc<RuntimeEnv
         None => DiskManagerMode::OsTmpDirectory,
     };
     RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(TrackConsumersPool::new(
-            FairSpillPool::new(limits.memory),
-            CONSUMERS_NAMED,
-        )))
+        .with_memory_pool(query_pool(limits))
         .with_disk_manager_builder(
             DiskManagerBuilder::default()
                 .with_mode(spill)

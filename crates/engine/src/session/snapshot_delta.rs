@@ -10,6 +10,7 @@ use roaring::RoaringTreemap;
 
 use super::Session;
 use crate::cache::PeopleCache;
+use crate::cache::memory::CacheLimit;
 use crate::cache::refresh::CacheDelta;
 
 /// What changed after a snapshot. No session hides rows of the future.
@@ -32,7 +33,11 @@ impl PeopleCache {
     /// most so many bytes. `answers` counts the questions that are answered from it. Rows are read
     /// no sooner than after `patience`: there may be a newer snapshot by then.
     pub fn new(all: &Session, most: usize, answers: Arc<AtomicU64>, patience: Duration) -> Self {
-        Self::empty(all.state().clone(), most, answers, patience)
+        let limit = CacheLimit {
+            max_bytes: most,
+            shared: all.limits().shared,
+        };
+        Self::empty(all.state().clone(), limit, answers, patience)
     }
 
     /// The cache of the newer snapshot; `None` where everything has to be read anew.

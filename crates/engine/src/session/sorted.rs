@@ -11,6 +11,7 @@ use futures::{Stream, TryStreamExt};
 use rollbook_model::config::Limits;
 
 use crate::error::EngineError;
+use crate::query_pool::exhausted;
 use crate::session::config::mapping_session;
 
 /// Batches that come one after the other until the first error.
@@ -26,9 +27,7 @@ pub async fn in_order(
     columns: &[&str],
 ) -> Result<Batches, EngineError> {
     let failed = move |source: DataFusionError| match source.find_root() {
-        DataFusionError::ResourcesExhausted(_) => EngineError::MemoryExhausted {
-            limit: limits.memory as u64,
-        },
+        DataFusionError::ResourcesExhausted(message) => exhausted(message, &limits),
         _ => EngineError::Storage {
             source: Box::new(source),
         },

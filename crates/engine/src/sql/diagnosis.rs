@@ -12,6 +12,7 @@ use rollbook_model::config::Limits;
 use rollbook_model::nearest;
 
 use crate::error::{EngineError, Position};
+use crate::query_pool::exhausted;
 use crate::sql::behaviour_names::BEHAVIOURS;
 use crate::sql::limits::{MOST_NESTING, lower_first, position};
 use crate::sql::type_names::plain_types;
@@ -142,7 +143,7 @@ impl Diagnosis<'_> {
                     limit: self.limits.disk,
                 }
             }
-            DataFusionError::ResourcesExhausted(message) => self.exhausted(message),
+            DataFusionError::ResourcesExhausted(message) => exhausted(message, &self.limits),
             DataFusionError::Execution(message) => EngineError::Value {
                 message: plain_types(&lower_first(first_line(message))),
             },
@@ -364,18 +365,6 @@ impl Diagnosis<'_> {
             position: place.or_else(|| self.position_of(table)),
             nearest: nearest.map(str::to_owned),
             table: table.to_owned(),
-        }
-    }
-
-    fn exhausted(&self, message: &str) -> EngineError {
-        if message.contains("disk") {
-            EngineError::DiskExhausted {
-                limit: self.limits.disk,
-            }
-        } else {
-            EngineError::MemoryExhausted {
-                limit: self.limits.memory as u64,
-            }
         }
     }
 

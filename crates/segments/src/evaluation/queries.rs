@@ -47,7 +47,7 @@ pub(super) fn parts(conditions: &[Clause]) -> Vec<Range<usize>> {
 pub(super) fn may_succeed_as_whole(error: &EngineError) -> bool {
     !matches!(
         error,
-        EngineError::TimeExhausted { .. } | EngineError::Storage { .. }
+        EngineError::TimeExhausted { .. } | EngineError::MemoryInUse | EngineError::Storage { .. }
     )
 }
 

@@ -1,5 +1,6 @@
 //! Members of a segment: pages from one membership, or a stream of all members.
 
+mod parts;
 mod stream;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -12,6 +13,7 @@ use rollbook_app::segments::{self, MemberPage, Pull, Refreshed, SetOperations, S
 use rollbook_app::{AppError, RecordBatch};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::access::Authorized;
@@ -140,7 +142,7 @@ pub(crate) struct Members {
     /// The same persons with the columns of `fields`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<People>>)]
-    persons: Option<serde_json::Value>,
+    persons: Option<Box<RawValue>>,
     /// Token of the next page; null on the last one.
     next_page_token: Option<String>,
     /// Number of members on all pages.
@@ -194,7 +196,18 @@ pub(super) async fn page(
         .filter(|token| !token.is_empty());
     let pull = params.pull(limit)?;
     let format = Format::of(params.format, &headers, &Format::ALL)?;
-    let page = segments::members_page(server.workspace(), &key, token, &pull, server.now()).await?;
+    let page = match pull.is_of_all() || token.is_some() {
+        true => {
+            segments::members_page(server.workspace(), &key, token, &pull, server.now()).await?
+        }
+        // A query selects the members.
+        false => {
+            let page = server.compute(move |server| async move {
+                segments::members_page(server.workspace(), &key, None, &pull, server.now()).await
+            });
+            page.await?
+        }
+    };
     let of_page = (token, &page.members);
     let tag = tag(
         &page.refreshed,
@@ -336,7 +349,8 @@ fn encode(
     let Some(format) = format.export_format() else {
         let rows = rows.map(|rows| rollbook_app::rows::json(&[rows]));
         let rows = rows.transpose().map_err(failed)?;
-        let persons = rows.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let persons = rows.and_then(|bytes| String::from_utf8(bytes).ok());
+        let persons = persons.and_then(|text| RawValue::from_string(text).ok());
         let members = Members {
             members: page.members,
             persons,

@@ -2,13 +2,16 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rollbook_app::AppError;
 use rollbook_app::access::Caller;
 
 use super::Server;
+use super::computations::Computation;
 use crate::limits::{Claimant, Permit};
-use crate::problem::{Problem, busy};
+use crate::problem::{Problem, busy, memory_in_use};
+use crate::workers::memory::MEASURE_INTERVAL;
 
 impl Server {
     /// Runs CPU-bound work on a blocking thread once a compute permit is free, so that cheap requests are
@@ -20,10 +23,11 @@ impl Server {
         W: Future<Output = Result<T, AppError>>,
     {
         let permit = self.compute_permit().await?;
+        let computation = self.begin_computation().await?;
         // The permit is held until the work ends, even if the caller disconnects.
         self.run_blocking(move |server| async move {
             let result = work(server).await;
-            drop(permit);
+            drop((permit, computation));
             result
         })
         .await
@@ -48,6 +52,26 @@ impl Server {
         let permit = self.inner.compute_queue.acquire(who);
         let waiting = tokio::time::timeout(self.limits().answer_time, permit);
         waiting.await.map_err(|_| busy())
+    }
+
+    /// Begins a computation in this process, once there is memory for what it does not reserve, or once it is the only
+    /// one.
+    async fn begin_computation(&self) -> Result<Computation, Problem> {
+        let begun = Instant::now();
+        loop {
+            let computations = &self.inner.computations;
+            let has_room_for = |count| {
+                self.workers()
+                    .is_none_or(|workers| workers.has_room_to_compute(count))
+            };
+            if let Some(computation) = Computation::begin(computations, has_room_for) {
+                return Ok(computation);
+            }
+            if begun.elapsed() > self.limits().answer_time {
+                return Err(memory_in_use());
+            }
+            tokio::time::sleep(MEASURE_INTERVAL).await;
+        }
     }
 
     /// Permits that the tenant may have at the same time: half of all if there are others, and no more than its quota.

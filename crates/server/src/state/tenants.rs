@@ -136,6 +136,9 @@ impl Server {
         ];
         let memory = self.workers().map(|workers| workers.usage());
         current.load(&queues, memory);
+        if let Some(shared) = self.workspace().limits.shared {
+            current.reserved(shared);
+        }
     }
 
     /// A worker for the tenant that its server names. It serves no other one after that.

@@ -7,16 +7,21 @@ use std::time::{Duration, Instant};
 
 use rollbook_app::process_usage::{WatchedProcess, max_resident};
 use rollbook_model::config::MEMORY_BESIDE_POOL;
+use rollbook_model::memory::MemoryBudget;
 
 /// Bytes allowed to the server and all workers together beside the pool of queries, including what a worker
 /// still allocates until it is ended.
 const OVERHEAD: u64 = 400 << 20;
+/// Bytes before the limit from which on caches give way.
+const MARGIN: u64 = 64 << 20;
 /// Workers always get at least this fraction of the pool (one in so many), however much the server uses.
-const MIN_SHARE: u64 = 4;
+const MIN_SHARE: u64 = rollbook_model::memory::MIN_SHARE as u64;
 /// Bytes reserved for a worker that starts to answer.
 const PER_WORKER: u64 = MEMORY_BESIDE_POOL;
+/// Bytes that a computation in the server may use without having reserved them.
+const PER_COMPUTATION: u64 = 96 << 20;
 /// Interval between measurements of the server and of idle workers.
-const MEASURE_INTERVAL: Duration = Duration::from_millis(20);
+pub(crate) const MEASURE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why a worker has to be ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,8 +50,10 @@ pub(crate) struct MemoryUsage {
 /// Memory of the server and its workers.
 #[derive(Debug)]
 pub(crate) struct SharedMemory {
-    /// Bytes of the memory pool of a query.
+    /// Bytes that the server and its workers share.
     pub(crate) pool: usize,
+    /// What parts of the server reserve of them.
+    shared: Option<MemoryBudget>,
     measured: Mutex<Measured>,
 }
 
@@ -54,9 +61,9 @@ pub(crate) struct SharedMemory {
 #[derive(Debug)]
 struct Measured {
     server_process: WatchedProcess,
-    /// Resident bytes of the server, and when they were measured.
+    /// Resident bytes of the server, with the program, and when they were measured.
     server: (u64, Instant),
-    /// Resident bytes of each worker, by process id.
+    /// Resident bytes of each worker, by process id, without the program, whose pages it shares with the server.
     workers: BTreeMap<u32, u64>,
     /// Idle workers.
     idle: BTreeMap<u32, WatchedProcess>,
@@ -73,7 +80,7 @@ impl Measured {
             self.server = (server, Instant::now());
             for (worker, watched) in &mut self.idle {
                 if let Some(usage) = watched.measure() {
-                    self.workers.insert(*worker, usage.resident);
+                    self.workers.insert(*worker, usage.own);
                 }
             }
         }
@@ -81,7 +88,7 @@ impl Measured {
 }
 
 impl SharedMemory {
-    pub(crate) fn new(pool: usize) -> Self {
+    pub(crate) fn new(pool: usize, shared: Option<MemoryBudget>) -> Self {
         let mut server_process = WatchedProcess::new(std::process::id());
         let server = server_process.measure().map_or(0, |usage| usage.resident);
         let measured = Mutex::new(Measured {
@@ -90,17 +97,40 @@ impl SharedMemory {
             workers: BTreeMap::new(),
             idle: BTreeMap::new(),
         });
-        Self { pool, measured }
+        Self {
+            pool,
+            shared,
+            measured,
+        }
     }
 
     fn with<T>(&self, edit: impl FnOnce(&mut Measured) -> T) -> T {
         edit(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Lets the caches of the server give way to workers.
+    pub(crate) fn drop_caches(&self) {
+        if let Some(shared) = self.shared {
+            shared.drop_caches();
+        }
+    }
+
+    /// Measures again, and leaves to parts of the server what the rest does not use.
+    fn update(&self, measured: &mut Measured) {
+        measured.update();
+        if let Some(shared) = self.shared {
+            let workers = measured.workers.values().sum();
+            let reserved = shared.reserved() as u64;
+            let (workers, excess) = beside(self.pool as u64, measured.server.0, workers, reserved);
+            let bytes = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+            shared.set_measured(bytes(workers), bytes(excess));
+        }
+    }
+
     /// Whether there is room for one more active worker.
     pub(crate) fn has_room(&self) -> bool {
         self.with(|measured| {
-            measured.update();
+            self.update(measured);
             let active = measured.workers.iter();
             let active = active.filter(|(worker, _)| !measured.idle.contains_key(worker));
             let each: Vec<u64> = active
@@ -116,8 +146,8 @@ impl SharedMemory {
     pub(crate) fn record(&self, worker: u32, resident: u64) -> Option<MemoryExcess> {
         let own_limit = max_resident(self.pool);
         self.with(|measured| {
-            measured.update();
             measured.workers.insert(worker, resident);
+            self.update(measured);
             if resident > own_limit {
                 return Some(MemoryExcess::Own);
             }
@@ -139,10 +169,16 @@ impl SharedMemory {
         })
     }
 
+    /// Whether the server can compute so many answers at once, with what is usually not reserved for them.
+    pub(crate) fn has_room_to_compute(&self, count: u64) -> bool {
+        let usage = self.usage();
+        usage.server + usage.workers + count * PER_COMPUTATION <= usage.limit
+    }
+
     /// The memory of the server and its workers now.
     pub(crate) fn usage(&self) -> MemoryUsage {
         self.with(|measured| {
-            measured.update();
+            self.update(measured);
             MemoryUsage {
                 server: measured.server.0,
                 workers: measured.workers.values().sum(),
@@ -178,6 +214,14 @@ fn max_of_workers(pool: u64, server: u64) -> u64 {
     left.max(pool / MIN_SHARE)
 }
 
+/// Bytes of the pool that workers use, and those that the server uses without having reserved them. Both count from
+/// where the caches of the server have to give way, before a worker is ended.
+fn beside(pool: u64, server: u64, workers: u64, reserved: u64) -> (u64, u64) {
+    let unreserved = (server + workers).saturating_sub(OVERHEAD - MARGIN + reserved);
+    let of_workers = unreserved.min(workers);
+    (of_workers.max(pool / MIN_SHARE), unreserved - of_workers)
+}
+
 /// Whether all workers together exceed `max`, and `worker` is the largest.
 fn is_largest_of_too_many(workers: &BTreeMap<u32, u64>, worker: u32, max: u64) -> bool {
     let total: u64 = workers.values().sum();
@@ -189,7 +233,12 @@ fn is_largest_of_too_many(workers: &BTreeMap<u32, u64>, worker: u32, max: u64) -
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{MemoryExcess, OVERHEAD, SharedMemory, is_largest_of_too_many, max_of_workers};
+    use rollbook_model::memory::{MemoryBudget, MemoryUse};
+
+    use super::{
+        MARGIN, MemoryExcess, OVERHEAD, SharedMemory, beside, is_largest_of_too_many,
+        max_of_workers,
+    };
 
     #[test]
     fn largest_worker_is_ended_first() {
@@ -210,11 +259,33 @@ mod tests {
     }
 
     #[test]
+    fn workers_and_unreserved_memory_leave_less_to_the_server() {
+        let mib = |count: u64| count << 20;
+        let normal = (OVERHEAD - MARGIN) >> 20;
+        let beside = |server, workers, reserved| {
+            let (workers, excess) = beside(mib(1000), mib(server), mib(workers), mib(reserved));
+            (workers >> 20, excess >> 20)
+        };
+        assert_eq!(beside(100, 100, 0), (250, 0));
+        assert_eq!(beside(100 + 700, 100, 700), (250, 0));
+        assert_eq!(beside(100, normal - 100 + 300, 0), (300, 0));
+        assert_eq!(beside(normal + 100 + 700, 0, 700), (250, 100));
+        let budget = MemoryBudget::new(1 << 30);
+        let memory = SharedMemory::new(1 << 30, Some(budget));
+        memory.usage();
+        assert_eq!(budget.room(), 3 << 28);
+        memory.record(1, mib(2000));
+        assert_eq!(budget.room(), 1 << 28);
+        memory.remove(1);
+        assert!(budget.try_grow(MemoryUse::Queries, 1 << 27));
+    }
+
+    #[test]
     fn memory_of_the_server_counts_against_workers() {
         let (pool, mib) = (1 << 30, 1 << 20);
         assert_eq!(max_of_workers(pool, 200 * mib), pool + OVERHEAD - 200 * mib);
         assert_eq!(max_of_workers(pool, 4 * pool), pool / 4);
-        let memory = SharedMemory::new(1 << 30);
+        let memory = SharedMemory::new(1 << 30, None);
         assert!(memory.has_room());
         assert_eq!(memory.record(1, 600 * mib), None);
         let usage = memory.usage();

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rollbook_app::process_usage::{WATCH_INTERVAL, max_resident};
 use rollbook_model::TenantName;
+use rollbook_model::memory::MemoryBudget;
 use tokio::time::sleep;
 
 use crate::problem::{Problem, busy};
@@ -30,10 +31,10 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    pub(crate) fn new(program: Program, pool: usize) -> Self {
+    pub(crate) fn new(program: Program, pool: usize, shared: Option<MemoryBudget>) -> Self {
         Self {
             program,
-            memory: Arc::new(SharedMemory::new(pool)),
+            memory: Arc::new(SharedMemory::new(pool, shared)),
             idle: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             waiting: WaitingCount::default(),
@@ -45,6 +46,11 @@ impl Workers {
         self.memory.usage()
     }
 
+    /// Whether the server itself can compute so many answers at once.
+    pub(crate) fn has_room_to_compute(&self, count: u64) -> bool {
+        self.memory.has_room_to_compute(count)
+    }
+
     /// Requests that wait for a worker.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.get()
@@ -54,7 +60,7 @@ impl Workers {
         edit(&mut self.idle.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Bytes of the memory pool of a query.
+    /// Bytes that the server and its workers share.
     pub(crate) fn pool(&self) -> usize {
         self.memory.pool
     }
@@ -67,6 +73,7 @@ impl Workers {
         let _waiting = self.waiting.enter();
         let _first = self.turn.lock().await;
         while !self.memory.has_room() {
+            self.memory.drop_caches();
             sleep(WATCH_INTERVAL).await;
         }
         let mut worker = self.take(tenant).await?;

@@ -103,7 +103,7 @@ impl Worker {
             loop {
                 sleep(WATCH_INTERVAL).await;
                 let usage = watched.measure();
-                if let Some(why) = usage.and_then(|usage| memory.record(pid, usage.resident)) {
+                if let Some(why) = usage.and_then(|usage| memory.record(pid, usage.own)) {
                     return why;
                 }
             }
@@ -124,8 +124,8 @@ impl Worker {
         let memory = Arc::clone(&self.memory);
         let watching = tokio::spawn(async move {
             while let Some(usage) = watched.measure() {
-                if let Some(why) = memory.record(pid, usage.resident) {
-                    let bytes = usage.resident;
+                if let Some(why) = memory.record(pid, usage.own) {
+                    let bytes = usage.own;
                     tracing::warn!(
                         bytes,
                         ?why,
@@ -152,8 +152,8 @@ impl Worker {
         let Some(after) = self.watched.measure() else {
             return false;
         };
-        let is_excess = self.memory.record(self.pid, after.resident).is_some();
-        !is_excess && after.busy - before.busy <= TICK && after.resident <= max
+        let is_excess = self.memory.record(self.pid, after.own).is_some();
+        !is_excess && after.busy - before.busy <= TICK && after.own <= max
     }
 
     /// Marks the worker as active for a tenant before its memory is measured for the first time.

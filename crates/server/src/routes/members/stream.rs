@@ -1,40 +1,28 @@
-//! Streaming all members in one answer: a slow reader slows down the writer, so memory stays bounded.
+//! Streaming all members in one answer. The next part is made once the reader has taken the one before, so that a slow
+//! reader holds one part, however long the answer is.
 
 use std::io;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
-use roaring::RoaringTreemap;
-use rollbook_app::rows::export::{ExportFormat, Exporter, ids};
-use rollbook_app::segments::{self, Hashing, Refreshed};
-use rollbook_app::{AppError, RecordBatch};
+use futures::TryStreamExt;
+use futures::stream::{self, StreamExt};
+use rollbook_app::segments;
 use rollbook_model::SegmentKey;
-use tokio::sync::mpsc;
 
+use super::parts::MemberParts;
 use super::{Format, MembersParams, headers, not_modified, tag};
 use crate::answered::Answered;
 use crate::http::etag::is_current;
 use crate::problem::Problem;
 use crate::state::Server;
 
-/// Ids per part.
-const IDS_PER_PART: usize = 8_192;
-/// Persons per part if columns are requested: each part is a query.
-const PERSONS_PER_PART: usize = 50_000;
-/// Rows per Parquet row group.
-const ROW_GROUP_ROWS: usize = 131_072;
-
-/// Channel of parts, of small capacity, so that the writer waits for a slow reader.
-type PartSender = mpsc::Sender<Result<Bytes, Problem>>;
-
 /// Answers with a stream of all members.
 ///
 /// # Errors
 /// 400 `invalid_stream` with parameters of pages or as json; 406 if no format is acceptable; those of
-/// [`segments::selected_members`]; those of encoding the first part.
+/// [`segments::selected_members`]; those of the first part.
 pub(super) async fn answer(
     server: Server,
     key: SegmentKey,
@@ -52,10 +40,18 @@ pub(super) async fn answer(
         Problem::malformed("invalid_stream", message.to_owned())
     })?;
     let pull = params.pull(0)?;
-    let pulled = segments::selected_members(server.workspace(), &key, &pull, server.now());
-    let (refreshed, freshness, members) = pulled.await?;
     // Other data may change while the membership does not.
     let has_etag = columns.is_empty() && pull.is_of_all();
+    let (refreshed, freshness, members) = match pull.is_of_all() {
+        true => segments::selected_members(server.workspace(), &key, &pull, server.now()).await?,
+        // A query selects the members.
+        false => {
+            let selected = server.compute(move |server| async move {
+                segments::selected_members(server.workspace(), &key, &pull, server.now()).await
+            });
+            selected.await?
+        }
+    };
     let of_all = ("all", freshness.status.name());
     let tag = tag(
         &refreshed,
@@ -68,23 +64,18 @@ pub(super) async fn answer(
         return Ok(not_modified(tag));
     }
     let answered = headers(&refreshed, &freshness, members.len(), None);
-    let stream = MemberStream {
-        server,
-        refreshed,
-        columns,
-        hash: params.hash.map(|hash| hash.0),
-        format: form,
-    };
     let count = usize::try_from(members.len()).unwrap_or(usize::MAX);
-    let (sender, mut receiver) = mpsc::channel(2);
-    tokio::spawn(async move { stream.write(&members, sender).await });
+    let hash = params.hash.map(|hash| hash.0);
+    let mut parts = MemberParts::new(server, refreshed, members, columns, hash, form);
     // Errors of the first part are answered as problems, before the stream begins.
-    let first = receiver.recv().await.transpose()?;
-    let rest = futures::stream::unfold(receiver, |mut receiver| async move {
-        Some((receiver.recv().await?, receiver))
+    let first = parts.next().await?;
+    let rest = stream::try_unfold(parts, |mut parts| async move {
+        let next = parts.next().await?;
+        Ok::<_, Problem>(next.map(|bytes| (bytes, parts)))
     });
-    // Compression polls once more after the end.
-    let body = futures::stream::iter(first.map(Ok)).chain(rest).fuse();
+    // Compression polls once more after the end. An error aborts the connection, so that the caller notices that the
+    // answer is incomplete.
+    let body = stream::iter(first.map(Ok)).chain(rest).fuse();
     let body = Body::from_stream(body.map_err(|problem| io::Error::other(problem.detail)));
     let kind = [(header::CONTENT_TYPE, form.media_type())];
     let mut response = (answered, kind, body).into_response();
@@ -93,67 +84,4 @@ pub(super) async fn answer(
         response.headers_mut().insert(header::ETAG, tag);
     }
     Ok(response)
-}
-
-/// The members to stream, and how to encode them.
-struct MemberStream {
-    server: Server,
-    refreshed: Refreshed,
-    columns: Vec<String>,
-    hash: Option<Hashing>,
-    format: ExportFormat,
-}
-
-impl MemberStream {
-    async fn write(&self, members: &RoaringTreemap, parts: PartSender) {
-        if let Err(problem) = self.try_write(members, &parts).await {
-            // The error aborts the connection, so that the caller notices that the answer is incomplete.
-            let _ = parts.send(Err(problem)).await;
-        }
-    }
-
-    async fn try_write(&self, members: &RoaringTreemap, parts: &PartSender) -> Result<(), Problem> {
-        let failed = |source| Problem::from(AppError::Rows { source });
-        let max = match (self.columns.is_empty(), self.format) {
-            (_, ExportFormat::Parquet) => ROW_GROUP_ROWS,
-            (true, _) => IDS_PER_PART,
-            (false, _) => PERSONS_PER_PART,
-        };
-        let mut ids = members.iter();
-        // Made with the first rows, which have the columns.
-        let mut exporter: Option<Exporter> = None;
-        loop {
-            let some: Vec<u64> = ids.by_ref().take(max).collect();
-            let is_last = some.len() < max;
-            let rows = self.rows(some).await?;
-            let writer = match &mut exporter {
-                Some(known) => known,
-                none => none.insert(Exporter::new(self.format, &rows.schema()).map_err(failed)?),
-            };
-            let bytes = writer.write(&rows).map_err(failed)?;
-            // Sending fails if the caller disconnected.
-            if parts.send(Ok(bytes.into())).await.is_err() {
-                return Ok(());
-            }
-            if is_last {
-                break;
-            }
-        }
-        if let Some(exporter) = exporter {
-            let bytes = exporter.end().map_err(failed)?;
-            let _ = parts.send(Ok(bytes.into())).await;
-        }
-        Ok(())
-    }
-
-    async fn rows(&self, members: Vec<u64>) -> Result<RecordBatch, Problem> {
-        if self.columns.is_empty() {
-            return Ok(ids(&members).map_err(|source| AppError::Rows { source })?);
-        }
-        let (of, columns, hash) = (self.refreshed.clone(), self.columns.clone(), self.hash);
-        let found = self.server.compute(move |server| async move {
-            segments::fields(server.workspace(), &of, &members, &columns, hash).await
-        });
-        found.await
-    }
 }

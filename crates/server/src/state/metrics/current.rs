@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use rollbook_app::segments::SegmentHealth;
 use rollbook_app::{CacheStats, texts_parsed};
+use rollbook_model::memory::{MemoryBudget, MemoryUse};
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 
 use crate::workers::memory::MemoryUsage;
@@ -36,6 +37,8 @@ pub(crate) struct CurrentState {
     queues: Family<QueueLabel, Number>,
     memory: Family<ProcessLabel, Number>,
     memory_limit: Number,
+    reserved: Family<UseLabel, Number>,
+    pool: Number,
     workers: Family<WorkerLabel, Number>,
     cache_answers: Number,
     cache_refreshes: Number,
@@ -74,6 +77,11 @@ struct QueueLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ProcessLabel {
     process: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UseLabel {
+    usage: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -147,6 +155,18 @@ impl CurrentState {
             "Memory that the server and its workers may use together",
             Unit::Bytes,
             own.memory_limit.clone(),
+        );
+        registry.register_with_unit(
+            "memory_reserved",
+            "Memory that parts of the server have reserved: queries, caches, and answers that are being sent",
+            Unit::Bytes,
+            own.reserved.clone(),
+        );
+        registry.register_with_unit(
+            "memory_pool",
+            "Memory that parts of the server can reserve in total, beside what workers use",
+            Unit::Bytes,
+            own.pool.clone(),
         );
         registry.register("workers", "Worker processes by state", own.workers.clone());
         registry.register(
@@ -244,6 +264,16 @@ impl CurrentState {
             };
             let gauge = self.provider_ages.get_or_create(&label);
             gauge.set(age(at) as f64 / 1e6);
+        }
+    }
+
+    /// Records what parts of the server have reserved.
+    pub(crate) fn reserved(&self, shared: MemoryBudget) {
+        self.pool.set(shared.room() as u64);
+        for usage in MemoryUse::ALL {
+            let bytes = shared.reserved_for(usage) as u64;
+            let usage = usage.name();
+            self.reserved.get_or_create(&UseLabel { usage }).set(bytes);
         }
     }
 
