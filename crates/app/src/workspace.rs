@@ -8,6 +8,7 @@ mod sessions;
 
 use std::sync::{Arc, OnceLock};
 
+use datafusion_catalog::TableProvider;
 use rollbook_engine::EngineError;
 use rollbook_lake::{Lake, LakeRoot, State, Store};
 use rollbook_model::config::Limits;
@@ -86,20 +87,41 @@ impl Workspace {
         Ok(AuditLog::start(self.root()?, clock))
     }
 
-    /// The acts that were recorded in the lake.
+    /// The newest acts that were recorded in the lake, by time.
     ///
     /// # Errors
-    /// The lake cannot be read.
+    /// There is no lake, or it cannot be read.
     pub async fn acts(&self, filter: &ActFilter) -> Result<Vec<Act>, AppError> {
-        audit::acts(self.root()?.store(), filter).await
+        let acts = audit::acts(self.root()?.store(), filter).await?;
+        if acts.is_empty() {
+            self.require_some_lake().await?;
+        }
+        Ok(acts)
+    }
+
+    /// The table of acts in the tenant up to a moment, for SQL.
+    pub(crate) fn audit_table(&self, as_of: Timestamp) -> Result<Arc<dyn TableProvider>, AppError> {
+        let store = self.root()?.store().clone();
+        Ok(audit::audit_table(store, self.tenant.clone(), as_of))
+    }
+
+    /// Refuses a location without any lake: it has neither keys nor data of the tenant.
+    async fn require_some_lake(&self) -> Result<(), AppError> {
+        if !self.api_keys()?.any().await? {
+            self.lake().await?;
+        }
+        Ok(())
     }
 
     /// Verifies everything that was recorded in the lake.
     ///
     /// # Errors
-    /// The lake or the master key cannot be read.
+    /// There is no lake, or it or the master key cannot be read.
     pub async fn verify_audit(&self) -> Result<Verified, AppError> {
         let mut verified = audit::verify(&self.root()?).await?;
+        if verified.chains == 0 {
+            self.require_some_lake().await?;
+        }
         if verified.seals == 0 && self.api_keys()?.any().await? {
             verified.findings.push(Finding {
                 place: "_audit".to_owned(),

@@ -8,6 +8,6 @@ mod limited;
 pub(crate) mod notes;
 mod route_rights;
 
-pub(crate) use audited::audit;
+pub(crate) use audited::{audit, end as end_audit};
 pub(crate) use authorized::Authorized;
 pub(crate) use check::{RIGHTS_HEADER, check, rights_header};
