@@ -1,5 +1,6 @@
 //! Workspace: the lake and tenant that a use case works on, with limits, rights and caches.
 
+mod bounded;
 mod cache;
 mod cache_slot;
 mod first_changes;
@@ -15,7 +16,7 @@ use rollbook_model::config::Limits;
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 
 use crate::AppError;
-use crate::access::{ApiKeys, Right, Rights};
+use crate::access::{ApiKeys, Bounds, Grant, Right, Rights};
 use crate::audit::{self, Act, ActFilter, AuditLog, Finding, Verified};
 use cache_slot::CacheSlot;
 pub use cache_slot::CacheStats;
@@ -33,6 +34,8 @@ pub struct Workspace {
     pub limits: Limits,
     /// Rights of the caller.
     pub rights: Rights,
+    /// What the key of the caller is bound to, if it is.
+    bounds: Option<Arc<Bounds>>,
     /// Opened once, because the store caches files that are read often.
     root: OnceLock<LakeRoot>,
     /// Columns and events of the newest data, cached across queries about criteria; `None` if disabled.
@@ -49,6 +52,7 @@ impl Workspace {
             tenant,
             limits,
             rights: Rights::ALL,
+            bounds: None,
             root: OnceLock::new(),
             cache: None,
             first_changes: Arc::default(),
@@ -60,6 +64,16 @@ impl Workspace {
     pub fn with_cache(mut self) -> Self {
         self.cache = Some(Arc::default());
         self
+    }
+
+    /// The same workspace, with its caches, for a caller.
+    #[must_use]
+    pub fn for_caller(&self, grant: &Grant) -> Self {
+        Self {
+            rights: grant.rights,
+            bounds: grant.bounds().cloned(),
+            ..self.clone()
+        }
     }
 
     /// The same workspace, with its caches, for a caller with these rights.

@@ -139,9 +139,9 @@ impl Server {
     /// The same server for a caller.
     pub(crate) fn with_grant(&self, grant: &Grant) -> Self {
         let all = &self.inner.workspace;
-        let workspace = match grant.rights == all.rights {
+        let workspace = match grant.rights == all.rights && grant.bounds().is_none() {
             true => Arc::clone(all),
-            false => Arc::new(all.with_rights(grant.rights)),
+            false => Arc::new(all.for_caller(grant)),
         };
         Self {
             inner: Arc::clone(&self.inner),

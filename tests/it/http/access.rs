@@ -1,6 +1,7 @@
 //! Access: which requests a server answers to whom, with API keys, JWTs and sessions.
 
 mod audit;
+mod bounds;
 mod forgeries;
 mod issuer;
 mod jwt;

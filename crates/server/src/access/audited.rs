@@ -197,8 +197,8 @@ mod tests {
         let recorded = |path: &str, method: &str| {
             let route = ROUTES
                 .iter()
-                .find(|(of, route, _)| *of == method && *route == path);
-            is_recorded(route.map(|(.., needs)| *needs))
+                .find(|(of, route, ..)| *of == method && *route == path);
+            is_recorded(route.map(|(_, _, needs, _)| *needs))
         };
         for (method, path) in [
             ("GET", "/v1/segments/{key}/members"),

@@ -67,7 +67,8 @@ pub(super) async fn answer(
     if has_etag && is_current(request_headers, &tag) {
         return Ok(not_modified(tag));
     }
-    let answered = headers(&refreshed, &freshness, members.len(), None);
+    let masked = server.grant().masked(&columns);
+    let answered = headers(&refreshed, &freshness, members.len(), None, &masked);
     let stream = MemberStream {
         server,
         refreshed,
