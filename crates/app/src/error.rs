@@ -212,6 +212,9 @@ pub enum AppError {
     /// The key of the caller is bound, and what was asked for is beyond its bounds.
     #[error("the key of the caller is bound to segments or columns, and this is beyond them")]
     BoundKey,
+    /// The key of the caller is one for a trial, and the other one is not.
+    #[error("the key of the caller is for a trial, and creates and revokes only such keys")]
+    TrialKey,
     /// A key that is bound cannot have a right.
     #[error("a key that is bound to segments or columns cannot have the right `{right}`")]
     UnboundRight {

@@ -11,3 +11,4 @@ mod route_rights;
 pub(crate) use audited::{audit, end as end_audit};
 pub(crate) use authorized::Authorized;
 pub(crate) use check::{RIGHTS_HEADER, check, rights_header};
+pub(crate) use limited::count_body;

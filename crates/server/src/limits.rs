@@ -2,13 +2,16 @@
 
 mod call_limits;
 mod call_rate;
+mod trial_rows;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS, SERVE_REQUESTS_PER_KEY};
 
 pub(crate) use call_limits::{Allowance, CallLimits, OverLimit, RunningCall};
 pub use call_rate::{CallRate, InvalidCallRate};
+pub use trial_rows::TRIAL_ROWS_PER_HOUR;
 
 /// Limits of one request, and of all together.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +32,8 @@ pub struct ServeLimits {
     pub call_rate: Option<CallRate>,
     /// Concurrent requests of one API key at most, including queued ones.
     pub requests_per_key: usize,
+    /// Rows that a trial key may send and get in an hour; `None` for no limit.
+    pub trial_rows: Option<NonZeroU32>,
     /// Concurrent connections; for one more, the connection that has been idle longest is closed.
     pub connections: usize,
     /// Time limit of a TLS handshake.
@@ -54,6 +59,7 @@ impl Default for ServeLimits {
             requests: 512,
             call_rate: Some(CallRate::default()),
             requests_per_key: SERVE_REQUESTS_PER_KEY,
+            trial_rows: NonZeroU32::new(TRIAL_ROWS_PER_HOUR),
             connections: 640,
             handshake_time: Duration::from_secs(10),
             head_time: Duration::from_secs(30),

@@ -12,6 +12,7 @@ mod routes;
 mod sessions;
 mod tenants;
 mod timing;
+mod trial;
 
 use serde_json::Value;
 

@@ -22,6 +22,8 @@ pub struct Grant {
     tenants: Option<Vec<TenantName>>,
     /// What their key is bound to, if it is.
     bounds: Option<Arc<Bounds>>,
+    /// Whether their key is one to try the server with.
+    is_trial: bool,
 }
 
 /// How a caller proved who they are.
@@ -65,6 +67,7 @@ impl Grant {
             rights: Rights::ALL,
             tenants: None,
             bounds: None,
+            is_trial: false,
         }
     }
 
@@ -90,6 +93,22 @@ impl Grant {
             rights,
             tenants: Some(tenants),
             bounds: None,
+            is_trial: false,
+        }
+    }
+
+    /// The same for the holder of a trial key, or not.
+    #[must_use]
+    pub(super) fn on_trial(mut self, is_trial: bool) -> Self {
+        self.is_trial = is_trial;
+        self
+    }
+
+    /// The trial key of the caller, if they have one: its rows are limited.
+    pub fn trial_key(&self) -> Option<&KeyPrefix> {
+        match self.caller() {
+            Caller::Key(prefix) if self.is_trial => Some(prefix),
+            _ => None,
         }
     }
 
@@ -115,12 +134,20 @@ impl Grant {
         columns.iter().filter(is_masked).cloned().collect()
     }
 
-    /// Refuses a caller with less than what somebody with these rights and bounds may see and do.
+    /// Refuses a caller with less than what the holder of a key may see and do.
     ///
     /// # Errors
-    /// [`AppError::Forbidden`] names the first missing right; [`AppError::BoundKey`].
-    pub(super) fn require_as_much(&self, rights: Rights, bounds: &Bounds) -> Result<(), AppError> {
+    /// [`AppError::Forbidden`] names the first missing right; [`AppError::BoundKey`]; [`AppError::TrialKey`].
+    pub(super) fn require_as_much(
+        &self,
+        rights: Rights,
+        bounds: &Bounds,
+        is_trial: bool,
+    ) -> Result<(), AppError> {
         self.require(&rights.iter().collect::<Vec<_>>())?;
+        if self.is_trial && !is_trial {
+            return Err(AppError::TrialKey);
+        }
         match self.bounds.as_ref().is_none_or(|own| own.contains(bounds)) {
             true => Ok(()),
             false => Err(AppError::BoundKey),

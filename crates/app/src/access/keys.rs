@@ -45,6 +45,8 @@ pub struct NewKey {
     pub tenants: Vec<TenantName>,
     /// What it is bound to.
     pub bounds: Bounds,
+    /// Whether its rows are limited.
+    pub trial: bool,
     /// When it ends; `None` for never.
     pub expires: Option<Span>,
 }
@@ -125,8 +127,8 @@ impl ApiKeys {
     /// Creates a key with a new token.
     ///
     /// # Errors
-    /// [`AppError::Forbidden`] if the key would have a right that `by` lacks, [`AppError::BoundKey`] if it would see
-    /// more than `by`; [`AppError::UnknownTenant`] for a tenant that `by` may not know of;
+    /// [`AppError::Forbidden`] if the key would have a right that `by` lacks, [`AppError::BoundKey`] or [`AppError::TrialKey`]
+    /// if it would see more than `by`; [`AppError::UnknownTenant`] for a tenant that `by` may not know of;
     /// [`AppError::InvalidKeyName`]; [`AppError::InvalidBounds`]; [`AppError::UnboundRight`]; the lake cannot be
     /// written.
     pub async fn create(
@@ -141,7 +143,7 @@ impl ApiKeys {
             return Err(AppError::UnknownTenant { tenant });
         }
         let rights = rights_of(new.role, &new.rights, &new.bounds);
-        by.require_as_much(rights, &new.bounds)?;
+        by.require_as_much(rights, &new.bounds, new.trial)?;
         loop {
             if let Some(issued) = self.issue(new_prefix(), new, at).await? {
                 return Ok(issued);
@@ -168,6 +170,7 @@ impl ApiKeys {
             rights: added.iter().collect(),
             tenants,
             bounds: new.bounds.sorted(),
+            trial: new.trial,
             created_at: at,
             expires_at: new.expires.map(|span| later(at, span)),
             revoked_at: None,
@@ -286,7 +289,7 @@ impl ApiKeys {
             if found.is_none() || !by.covers_all(&record.tenants) {
                 return Err(unknown());
             }
-            by.require_as_much(record.rights(), &record.bounds)?;
+            by.require_as_much(record.rights(), &record.bounds, record.trial)?;
             if !edit(&mut record)? || self.put(&record, version + 1).await? == Put::Done {
                 return Ok(record);
             }

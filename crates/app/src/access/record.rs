@@ -27,6 +27,9 @@ pub(super) struct KeyRecord {
     /// What it is bound to.
     #[serde(flatten)]
     pub(super) bounds: Bounds,
+    /// Whether its rows are limited.
+    #[serde(default)]
+    pub(super) trial: bool,
     pub(super) created_at: Timestamp,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) revoked_at: Option<Timestamp>,
@@ -62,6 +65,8 @@ pub struct KeyInfo {
     /// What it is bound to.
     #[serde(flatten)]
     pub bounds: Bounds,
+    /// Whether its rows are limited.
+    pub trial: bool,
     /// Whether it can be used.
     pub status: KeyStatus,
     /// When it was created.
@@ -178,7 +183,8 @@ impl KeyRecord {
             secret: secret.created_at,
             ends_at: ends.into_iter().flatten().min(),
         };
-        Grant::of_login(login, self.rights(), self.tenants.clone()).bound_to(&self.bounds)
+        let grant = Grant::of_login(login, self.rights(), self.tenants.clone());
+        grant.bound_to(&self.bounds).on_trial(self.trial)
     }
 
     /// What its holder may do.
@@ -195,6 +201,7 @@ impl KeyRecord {
             rights: self.rights.clone(),
             tenants: self.tenants.clone(),
             bounds: self.bounds.clone(),
+            trial: self.trial,
             status: self.status(at),
             created_at: self.created_at,
             expires_at: self.expires_at,

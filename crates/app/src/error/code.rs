@@ -53,7 +53,9 @@ impl AppError {
             Self::UnknownEntry { .. } => ("unknown_entry", ErrorClass::Missing),
             Self::Shared(error) => error.code(),
             Self::KeyReused => ("idempotency_key_reused", ErrorClass::Unprocessable),
-            Self::Forbidden { .. } | Self::BoundKey => ("forbidden", ErrorClass::Forbidden),
+            Self::Forbidden { .. } | Self::BoundKey | Self::TrialKey => {
+                ("forbidden", ErrorClass::Forbidden)
+            }
             Self::UnboundRight { .. } | Self::InvalidBounds => {
                 ("invalid_bounds", ErrorClass::Unprocessable)
             }

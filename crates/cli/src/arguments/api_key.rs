@@ -54,6 +54,9 @@ pub(crate) struct NewApiKey {
     /// Bind the key to these columns of persons, comma-separated: others are masked
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub(crate) columns: Vec<String>,
+    /// A key for a trial: `serve --trial-rows-per-hour` limits the rows that it sends and gets
+    #[arg(long)]
+    pub(crate) trial: bool,
     /// When the key ends, counted from now: 90d, 12h [default: never]
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<Span>,

@@ -30,6 +30,7 @@ pub(super) async fn run(
                     channels: new.channels,
                     columns: new.columns,
                 },
+                trial: new.trial,
                 expires: new.expires,
             };
             keys.create(&new, &local, now()).await?

@@ -80,6 +80,10 @@ pub(crate) async fn check(
         },
         Err(error) => Problem::from(error).into_response(),
     };
+    if let Err(over) = call.count_rows(&server, response.headers()) {
+        // Nothing of the answer was sent.
+        response = over.into_response();
+    }
     match call.tell(response.headers_mut()) {
         // The request is running until its answer is sent.
         Some(running) => response.map(|body| guarded(body, running)),

@@ -42,6 +42,8 @@ pub(crate) struct NewApiKey {
     /// Bound to these columns of persons: others are masked.
     #[schema(max_items = 100)]
     columns: Option<Vec<Label>>,
+    /// For a trial: the rows that it sends and gets in an hour are limited.
+    trial: Option<bool>,
     /// When it ends, counted from now; never by default.
     expires: Option<Length>,
 }
@@ -61,6 +63,8 @@ pub(crate) struct ApiKey {
     tags: Vec<String>,
     channels: Vec<Over>,
     columns: Vec<String>,
+    /// Whether its rows are limited.
+    trial: bool,
     status: StatusOfKey,
     created_at: Time,
     expires_at: Option<Time>,
@@ -94,6 +98,7 @@ impl From<KeyInfo> for ApiKey {
             tags: key.bounds.tags,
             channels: key.bounds.channels.into_iter().map(Scalar).collect(),
             columns: key.bounds.columns,
+            trial: key.trial,
             status: Scalar(key.status),
             created_at: Scalar(key.created_at),
             expires_at: key.expires_at.map(Scalar),
@@ -157,6 +162,7 @@ pub(super) async fn create(
             channels: listed(new.channels, |channel| channel.0),
             columns: listed(new.columns, |column| column.0.0),
         },
+        trial: new.trial.unwrap_or(false),
         expires: new.expires.map(|span| span.0),
     };
     let keys = authenticator(&server)?.keys();

@@ -18,6 +18,7 @@ fn key(role: Role) -> NewKey {
         rights: Vec::new(),
         tenants: vec!["a".parse().unwrap()],
         bounds: Bounds::default(),
+        trial: false,
         expires: None,
     }
 }
@@ -136,6 +137,7 @@ async fn keys_expire() {
     let (keys, at) = (keys_in(&folder), time("2026-01-01"));
     let new = NewKey {
         bounds: Bounds::default(),
+        trial: false,
         expires: Some(Span::days(90)),
         ..key(Role::Viewer)
     };

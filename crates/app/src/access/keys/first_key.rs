@@ -31,6 +31,7 @@ impl ApiKeys {
             rights: Vec::new(),
             tenants: vec![tenant.clone()],
             bounds: Bounds::default(),
+            trial: false,
             expires: None,
         };
         let prefix = PREFIX.parse().expect("it has the form of prefixes");

@@ -33,6 +33,7 @@ impl Fixture {
             rights: Vec::new(),
             tenants: vec!["a".parse().unwrap()],
             bounds: Bounds::default(),
+            trial: false,
             expires,
         };
         self.keys.create(&new, &Grant::local(), at).await.unwrap()
