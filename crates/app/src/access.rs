@@ -1,6 +1,7 @@
 //! Access: API keys, JWT, sessions, roles and rights. Who may do what is decided here and nowhere else.
 
 mod authenticator;
+mod bounds;
 mod grant;
 mod jwt;
 mod keys;
@@ -12,6 +13,7 @@ mod sessions;
 mod token;
 
 pub use authenticator::Authenticator;
+pub use bounds::Bounds;
 pub use grant::{Caller, Grant};
 pub use jwt::{InvalidSource, JwksError, JwksSource, JwtIssuer, JwtOptions};
 pub use keys::{ApiKeys, IssuedKey, NewKey};

@@ -7,8 +7,8 @@
 //! cannot be cut off, replaced or invented either, up to the last seal.
 //!
 //! ```text
-//! _audit/chains/<chain>/<first record>-<records>.ndjson    records, first in groups, later folded into larger objects
-//! _audit/seals/<number>.json                               seals of all chains of the lake
+//! _audit/chains/<chain>/<first record>-<records>-<times>-<filter>.ndjson    records, first in groups, later folded
+//! _audit/seals/<number>.json                                                seals of all chains of the lake
 //! ```
 
 mod act;
@@ -17,11 +17,14 @@ mod log;
 mod read;
 mod record;
 mod seals;
+mod summary;
+mod table;
 mod verify;
 
 pub use act::{Act, AskedStatement, Caller, DONE};
 pub use log::AuditLog;
-pub use read::{ActFilter, acts};
+pub use read::{ActFilter, DEFAULT_ACTS, acts};
+pub(crate) use table::audit_table;
 pub use verify::{Finding, Verified, verify};
 
 #[cfg(test)]

@@ -211,6 +211,23 @@ pub enum AppError {
         /// The right.
         right: &'static str,
     },
+    /// The key of the caller is bound, and what was asked for is beyond its bounds.
+    #[error("the key of the caller is bound to segments or columns, and this is beyond them")]
+    BoundKey,
+    /// The key of the caller is one for a trial, and the other one is not.
+    #[error("the key of the caller is for a trial, and creates and revokes only such keys")]
+    TrialKey,
+    /// A key that is bound cannot have a right.
+    #[error("a key that is bound to segments or columns cannot have the right `{right}`")]
+    UnboundRight {
+        /// The right.
+        right: &'static str,
+    },
+    /// What a key cannot be bound to.
+    #[error(
+        "a key is bound to at most 100 segments, tags and columns each, and columns have names of 1 to 255 letters"
+    )]
+    InvalidBounds,
     /// The caller has no valid API key. The message does not say what is wrong with a key.
     #[error("{}", match is_missing {
         true => "this server answers requests with an API key only",

@@ -12,15 +12,36 @@ use rollbook_engine::{Answer, Parameter};
 use rollbook_ingest::inspect::{self, Profile};
 use rollbook_ingest::persons::LinkCounts;
 use rollbook_ingest::{PostedRequest, Progress, Report, Request, Unfound, UnknownStatus};
+use rollbook_model::config::BATCH_ROWS;
 use rollbook_model::{BatchId, ProviderName, SnapshotNumber, TableCounts, Timestamp};
 use rollbook_queries::questions;
-use rollbook_read::{DeclaredCharset, SourceFile};
+use rollbook_read::{DeclaredCharset, Reader, SourceFile};
 use serde::{Deserialize, Serialize};
 
 use crate::{AppError, Workspace, data};
 
 /// Rows of a file that a profile reads at most.
 const PROFILED_ROWS: usize = 100_000;
+
+/// The rows of a body, counted until there are more than `enough`. Records that cannot be read count, too; a body that
+/// is no file of rows has none.
+pub fn count_rows(body: &Path, charset: Option<DeclaredCharset>, enough: u64) -> u64 {
+    let Ok(mut file) = SourceFile::labelled(body, String::new()) else {
+        return 0;
+    };
+    file.charset = charset;
+    let Ok(mut rows) = Reader::open(&file, BATCH_ROWS) else {
+        return 0;
+    };
+    let (mut count, mut refused) = (0, Vec::new());
+    while count <= enough
+        && let Ok(Some(batch)) = rows.next_batch(&mut refused)
+    {
+        count += (batch.num_rows() + refused.len()) as u64;
+        refused.clear();
+    }
+    count
+}
 
 /// A run of ingest.
 #[derive(Debug, Clone)]

@@ -71,7 +71,7 @@ pub struct Person {
 /// One person; `with_history` also reads all membership changes.
 ///
 /// # Errors
-/// There is no lake; [`AppError::UnknownPerson`]; [`AppError::MergedPerson`].
+/// There is no lake; [`AppError::UnknownPerson`]; [`AppError::MergedPerson`]; [`AppError::BoundKey`].
 pub async fn show(
     workspace: &Workspace,
     person: i64,
@@ -80,6 +80,7 @@ pub async fn show(
 ) -> Result<Person, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
+    workspace.require_person(&lake, &state, person).await?;
     let session = workspace.session(&lake, &state, as_of).await?;
     let id = [("person_id", Parameter::Int(person))];
     let found = objects(&session.query_with(questions::PERSON, &id).await?.batches)?;
@@ -102,11 +103,20 @@ pub async fn show(
         .query_with(questions::SEGMENTS_OF_PERSON, &id)
         .await?;
     let segments = objects(&segments.batches)?;
-    let segment_changes = match with_history {
+    let mut segment_changes = match with_history {
         true => Some(changes_of_person(&lake, &state, person.unsigned_abs()).await?),
         false => None,
     };
     let name = |row: &Value| row["segment"].as_str().map(str::to_owned);
+    let mut segments: Vec<String> = segments.iter().filter_map(name).collect();
+    if workspace.is_bound() {
+        let known = workspace.definitions(&lake, &state).await?;
+        let is_known = |key: &str| known.iter().any(|known| known.key.as_str() == key);
+        segments.retain(|key| is_known(key));
+        if let Some(changes) = &mut segment_changes {
+            changes.retain(|change| is_known(change.segment.as_str()));
+        }
+    }
     Ok(Person {
         person: found,
         records,
@@ -116,7 +126,7 @@ pub async fn show(
         campaigns,
         scores,
         consent,
-        segments: segments.iter().filter_map(name).collect(),
+        segments,
         segment_changes,
         snapshot: state.data,
         as_of,

@@ -1,5 +1,6 @@
 //! Workspace: the lake and tenant that a use case works on, with limits, rights and caches.
 
+mod bounded;
 mod cache;
 mod cache_slot;
 mod first_changes;
@@ -8,6 +9,7 @@ mod sessions;
 
 use std::sync::{Arc, OnceLock};
 
+use datafusion_catalog::TableProvider;
 use rollbook_engine::EngineError;
 use rollbook_lake::{Lake, LakeRoot, State, Store};
 use rollbook_model::config::Limits;
@@ -15,7 +17,7 @@ use rollbook_model::memory::{MemoryReservation, MemoryUse};
 use rollbook_model::{SnapshotNumber, TenantName, Timestamp};
 
 use crate::AppError;
-use crate::access::{ApiKeys, Right, Rights};
+use crate::access::{ApiKeys, Bounds, Grant, Right, Rights};
 use crate::audit::{self, Act, ActFilter, AuditLog, Finding, Verified};
 use crate::quotas::Quotas;
 use cache_slot::CacheSlot;
@@ -36,6 +38,8 @@ pub struct Workspace {
     pub rights: Rights,
     /// What the tenant may use; the command line knows no quotas.
     quotas: Quotas,
+    /// What the key of the caller is bound to, if it is.
+    bounds: Option<Arc<Bounds>>,
     /// Opened once, because the store caches files that are read often.
     root: OnceLock<LakeRoot>,
     /// Columns and events of the newest data, cached across queries about criteria; `None` if disabled.
@@ -53,6 +57,7 @@ impl Workspace {
             limits,
             rights: Rights::ALL,
             quotas: Quotas::default(),
+            bounds: None,
             root: OnceLock::new(),
             cache: None,
             first_changes: Arc::default(),
@@ -64,6 +69,16 @@ impl Workspace {
     pub fn with_cache(mut self) -> Self {
         self.cache = Some(Arc::default());
         self
+    }
+
+    /// The same workspace, with its caches, for a caller.
+    #[must_use]
+    pub fn for_caller(&self, grant: &Grant) -> Self {
+        Self {
+            rights: grant.rights,
+            bounds: grant.bounds().cloned(),
+            ..self.clone()
+        }
     }
 
     /// The same workspace, with its caches, for a caller with these rights.
@@ -128,20 +143,41 @@ impl Workspace {
         Ok(AuditLog::start(self.root()?, clock))
     }
 
-    /// The acts that were recorded in the lake.
+    /// The newest acts that were recorded in the lake, by time.
     ///
     /// # Errors
-    /// The lake cannot be read.
+    /// There is no lake, or it cannot be read.
     pub async fn acts(&self, filter: &ActFilter) -> Result<Vec<Act>, AppError> {
-        audit::acts(self.root()?.store(), filter).await
+        let acts = audit::acts(self.root()?.store(), filter).await?;
+        if acts.is_empty() {
+            self.require_some_lake().await?;
+        }
+        Ok(acts)
+    }
+
+    /// The table of acts in the tenant up to a moment, for SQL.
+    pub(crate) fn audit_table(&self, as_of: Timestamp) -> Result<Arc<dyn TableProvider>, AppError> {
+        let store = self.root()?.store().clone();
+        Ok(audit::audit_table(store, self.tenant.clone(), as_of))
+    }
+
+    /// Refuses a location without any lake: it has neither keys nor data of the tenant.
+    async fn require_some_lake(&self) -> Result<(), AppError> {
+        if !self.api_keys()?.any().await? {
+            self.lake().await?;
+        }
+        Ok(())
     }
 
     /// Verifies everything that was recorded in the lake.
     ///
     /// # Errors
-    /// The lake or the master key cannot be read.
+    /// There is no lake, or it or the master key cannot be read.
     pub async fn verify_audit(&self) -> Result<Verified, AppError> {
         let mut verified = audit::verify(&self.root()?).await?;
+        if verified.chains == 0 {
+            self.require_some_lake().await?;
+        }
         if verified.seals == 0 && self.api_keys()?.any().await? {
             verified.findings.push(Finding {
                 place: "_audit".to_owned(),

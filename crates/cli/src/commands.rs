@@ -48,6 +48,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     } else {
         DEFAULT_TENANT
     };
+    let named_tenant = common.tenant.clone();
     let tenant = match common.tenant {
         Some(tenant) => tenant,
         None => default.parse::<TenantName>()?,
@@ -114,7 +115,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Attribution(arguments) => attribution::run(&workspace, arguments, format).await?,
         Command::Score(arguments) => score::run(&workspace, arguments, format).await?,
         Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await?,
-        Command::Audit(arguments) => return audit::run(&workspace, arguments, format).await,
+        Command::Audit(arguments) => {
+            return audit::run(&workspace, named_tenant, arguments, format).await;
+        }
         Command::Secret(arguments) => secret::run(&workspace, arguments, format).await?,
         Command::Tenant(arguments) => tenant::run(&workspace, arguments, format).await?,
         Command::Serve(arguments) => serve::run(workspace, arguments, None).await?,

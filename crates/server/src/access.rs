@@ -8,6 +8,7 @@ mod limited;
 pub(crate) mod notes;
 mod route_rights;
 
-pub(crate) use audited::audit;
+pub(crate) use audited::{audit, end as end_audit};
 pub(crate) use authorized::Authorized;
 pub(crate) use check::{RIGHTS_HEADER, TENANT_HEADER, check, rights_header};
+pub(crate) use limited::count_body;

@@ -46,9 +46,16 @@ impl Answered {
 
     /// Takes it from an answer.
     pub(crate) fn take(headers: &mut HeaderMap) -> Self {
+        let answered = Self::of(headers);
+        headers.remove(ANSWERED_HEADER);
+        answered
+    }
+
+    /// What an answer tells.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut answered = Self::default();
-        let value = headers.remove(ANSWERED_HEADER);
-        let text = value.as_ref().and_then(|value| value.to_str().ok());
+        let value = headers.get(ANSWERED_HEADER);
+        let text = value.and_then(|value| value.to_str().ok());
         for (name, value) in text
             .unwrap_or_default()
             .split(';')

@@ -257,7 +257,7 @@ pub(crate) async fn forward(
     for name in HOP_BY_HOP {
         request.headers_mut().remove(name);
     }
-    let rights = rights_header(server.grant().rights);
+    let rights = rights_header(server.grant());
     request.headers_mut().insert(RIGHTS_HEADER, rights);
     let tenant = HeaderValue::from_str(server.tenant().as_str());
     let tenant = tenant.map_err(|_| Problem::internal())?;

@@ -17,7 +17,7 @@ mod tasks;
 mod work;
 mod workers;
 
-pub use limits::{CallRate, InvalidCallRate, ServeLimits};
+pub use limits::{CallRate, InvalidCallRate, ServeLimits, TRIAL_ROWS_PER_HOUR};
 pub use network::{InvalidProxyNetwork, NetworkOptions, ProxyNetwork, TlsError, TlsFiles};
 pub use serve::{Listening, ServeError};
 pub use state::Options;

@@ -3,7 +3,9 @@
 mod call_limits;
 mod call_rate;
 mod fair_queue;
+mod trial_rows;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS, SERVE_REQUESTS_PER_KEY};
@@ -11,6 +13,7 @@ use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS, SERVE_REQUEST
 pub(crate) use call_limits::{Allowance, CallLimits, OverLimit, RunningCall};
 pub use call_rate::{CallRate, InvalidCallRate};
 pub(crate) use fair_queue::{Claimant, FairQueue, Permit};
+pub use trial_rows::TRIAL_ROWS_PER_HOUR;
 
 /// Limits of one request, and of all together.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,8 @@ pub struct ServeLimits {
     pub requests_per_key: usize,
     /// Concurrent requests of one tenant at most, including queued ones, so that others are answered, too.
     pub requests_per_tenant: usize,
+    /// Rows that a trial key may send and get in an hour; `None` for no limit.
+    pub trial_rows: Option<NonZeroU32>,
     /// Concurrent connections; for one more, the connection that has been idle longest is closed.
     pub connections: usize,
     /// Time limit of a TLS handshake.
@@ -59,6 +64,7 @@ impl Default for ServeLimits {
             call_rate: Some(CallRate::default()),
             requests_per_key: SERVE_REQUESTS_PER_KEY,
             requests_per_tenant: 256,
+            trial_rows: NonZeroU32::new(TRIAL_ROWS_PER_HOUR),
             connections: 640,
             handshake_time: Duration::from_secs(10),
             head_time: Duration::from_secs(30),

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tower_http::normalize_path::NormalizePath;
 
 use crate::{
+    access,
     http::connections::{self, Site},
     network::tls::{Certificate, Stamp},
     network::{NetworkOptions, ProxyNetwork, TlsError},
@@ -107,7 +108,7 @@ impl Listening {
             // The receiver is gone if the server has failed already.
             let _ = stop_sender.send(());
         };
-        let audit_log = server.audit_log().cloned();
+        let stopped = server.clone();
         let serving_tenants = tokio::spawn(tasks::tenants::keep_tenants(server.clone()));
         let measuring = tokio::spawn(tasks::memory::keep_measuring(server.clone()));
         let forgetting = tokio::spawn(tasks::callers::keep_forgetting(server.clone()));
@@ -146,9 +147,7 @@ impl Listening {
         if let Some(watching) = watching {
             watching.abort();
         }
-        if let Some(log) = audit_log {
-            log.stop().await;
-        }
+        access::end_audit(&stopped).await;
         Ok(())
     }
 }

@@ -161,9 +161,10 @@ impl Server {
             true => Quotas::default(),
             false => tenant.quotas(),
         };
-        let workspace = match grant.rights == all.rights && quotas == *all.quotas() {
+        let is_unlimited = grant.bounds().is_none() && quotas == *all.quotas();
+        let workspace = match grant.rights == all.rights && is_unlimited {
             true => Arc::clone(all),
-            false => Arc::new(all.with_rights(grant.rights).with_quotas(quotas)),
+            false => Arc::new(all.for_caller(grant).with_quotas(quotas)),
         };
         Self {
             inner: Arc::clone(&self.inner),

@@ -1,6 +1,7 @@
 //! Access: which requests a server answers to whom, with API keys, JWTs and sessions.
 
 mod audit;
+mod bounds;
 mod forgeries;
 mod issuer;
 mod jwt;
@@ -11,6 +12,7 @@ mod routes;
 mod sessions;
 mod tenants;
 mod timing;
+mod trial;
 
 use serde_json::Value;
 

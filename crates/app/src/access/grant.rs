@@ -1,8 +1,11 @@
 //! Grant: what one caller may do, and in which tenants.
 
+use std::sync::Arc;
+
 use rollbook_model::{TenantName, Timestamp};
 
 use crate::AppError;
+use crate::access::bounds::Bounds;
 use crate::access::rights::{Right, Rights, Role};
 use crate::access::token::KeyPrefix;
 
@@ -17,6 +20,10 @@ pub struct Grant {
     pub rights: Rights,
     /// The tenants that they may name; `None` means all.
     tenants: Option<Vec<TenantName>>,
+    /// What their key is bound to, if it is.
+    bounds: Option<Arc<Bounds>>,
+    /// Whether their key is one to try the server with.
+    is_trial: bool,
 }
 
 /// How a caller proved who they are.
@@ -59,6 +66,8 @@ impl Grant {
             session: None,
             rights: Rights::ALL,
             tenants: None,
+            bounds: None,
+            is_trial: false,
         }
     }
 
@@ -83,6 +92,65 @@ impl Grant {
             session: None,
             rights,
             tenants: Some(tenants),
+            bounds: None,
+            is_trial: false,
+        }
+    }
+
+    /// The same for the holder of a trial key, or not.
+    #[must_use]
+    pub(super) fn on_trial(mut self, is_trial: bool) -> Self {
+        self.is_trial = is_trial;
+        self
+    }
+
+    /// The trial key of the caller, if they have one: its rows are limited.
+    pub fn trial_key(&self) -> Option<&KeyPrefix> {
+        match self.caller() {
+            Caller::Key(prefix) if self.is_trial => Some(prefix),
+            _ => None,
+        }
+    }
+
+    /// The same for the holder of a key with these bounds, which leave only the rights that bound keys can have.
+    #[must_use]
+    pub fn bound_to(mut self, bounds: &Bounds) -> Self {
+        if !bounds.is_empty() {
+            self.rights = self.rights.within(Bounds::RIGHTS);
+            self.bounds = Some(Arc::new(bounds.clone()));
+        }
+        self
+    }
+
+    /// What the key of the caller is bound to, if it is.
+    pub fn bounds(&self) -> Option<&Arc<Bounds>> {
+        self.bounds.as_ref()
+    }
+
+    /// Those of some columns of persons that are masked for the caller.
+    pub fn masked(&self, columns: &[String]) -> Vec<String> {
+        let bounds = self.bounds.as_ref();
+        let is_masked = |column: &&String| bounds.is_some_and(|bounds| bounds.masks(column));
+        columns.iter().filter(is_masked).cloned().collect()
+    }
+
+    /// Refuses a caller with less than what the holder of a key may see and do.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`] names the first missing right; [`AppError::BoundKey`]; [`AppError::TrialKey`].
+    pub(super) fn require_as_much(
+        &self,
+        rights: Rights,
+        bounds: &Bounds,
+        is_trial: bool,
+    ) -> Result<(), AppError> {
+        self.require(&rights.iter().collect::<Vec<_>>())?;
+        if self.is_trial && !is_trial {
+            return Err(AppError::TrialKey);
+        }
+        match self.bounds.as_ref().is_none_or(|own| own.contains(bounds)) {
+            true => Ok(()),
+            false => Err(AppError::BoundKey),
         }
     }
 

@@ -15,8 +15,9 @@ use rollbook_model::{Span, TenantName, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::AppError;
+use crate::access::bounds::Bounds;
 use crate::access::grant::Grant;
-use crate::access::record::{KeyInfo, KeyRecord, KeyStatus, StoredSecret};
+use crate::access::record::{KeyInfo, KeyRecord, KeyStatus, StoredSecret, rights_of};
 use crate::access::rights::{Right, Rights, Role};
 use crate::access::token::{KeyPrefix, OF_KEY, new_prefix, new_token};
 use crate::versioned::{Documents, Named, Versioned, damaged, json};
@@ -28,6 +29,8 @@ const USES: &str = "_access/uses";
 const ATTEMPTS: u32 = 20;
 /// Characters of a name at most.
 const MAX_NAME_CHARS: usize = 255;
+/// Segments, tags or columns of one key at most.
+const MAX_BOUNDS: usize = 100;
 
 /// A key to be created.
 #[derive(Debug, Clone)]
@@ -40,8 +43,47 @@ pub struct NewKey {
     pub rights: Vec<Right>,
     /// The tenants that it may be used for.
     pub tenants: Vec<TenantName>,
+    /// What it is bound to.
+    pub bounds: Bounds,
+    /// Whether its rows are limited.
+    pub trial: bool,
     /// When it ends; `None` for never.
     pub expires: Option<Span>,
+}
+
+impl NewKey {
+    /// Checks its name and bounds.
+    fn check(&self) -> Result<(), AppError> {
+        let chars = self.name.chars().count();
+        let is_plain = !self.name.chars().any(char::is_control);
+        if self.name.trim().is_empty() || chars > MAX_NAME_CHARS || !is_plain {
+            return Err(AppError::InvalidKeyName);
+        }
+        if self.bounds.is_empty() {
+            return Ok(());
+        }
+        let Bounds {
+            segments,
+            tags,
+            channels,
+            columns,
+        } = &self.bounds;
+        let longest = [segments.len(), tags.len(), channels.len(), columns.len()];
+        let has_too_many = longest.into_iter().any(|len| len > MAX_BOUNDS);
+        let is_name = |text: &String| {
+            !text.trim().is_empty() && text.chars().count() <= MAX_NAME_CHARS && text.is_ascii()
+        };
+        if has_too_many || tags.iter().any(String::is_empty) || !columns.iter().all(is_name) {
+            return Err(AppError::InvalidBounds);
+        }
+        let mut added = self.rights.iter();
+        match added.find(|right| !Bounds::RIGHTS.has(**right)) {
+            Some(right) => Err(AppError::UnboundRight {
+                right: right.name(),
+            }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A key with its new token, which is shown this once.
@@ -94,26 +136,23 @@ impl ApiKeys {
     /// Creates a key with a new token.
     ///
     /// # Errors
-    /// [`AppError::Forbidden`] if the key would have a right that `by` lacks; [`AppError::UnknownTenant`] for a tenant
-    /// that `by` may not know of; [`AppError::InvalidKeyName`]; the lake cannot be written.
+    /// [`AppError::Forbidden`] if the key would have a right that `by` lacks, [`AppError::BoundKey`] or [`AppError::TrialKey`]
+    /// if it would see more than `by`; [`AppError::UnknownTenant`] for a tenant that `by` may not know of;
+    /// [`AppError::InvalidKeyName`]; [`AppError::InvalidBounds`]; [`AppError::UnboundRight`]; the lake cannot be
+    /// written.
     pub async fn create(
         &self,
         new: &NewKey,
         by: &Grant,
         at: Timestamp,
     ) -> Result<IssuedKey, AppError> {
-        let chars = new.name.chars().count();
-        let is_plain = !new.name.chars().any(char::is_control);
-        if new.name.trim().is_empty() || chars > MAX_NAME_CHARS || !is_plain {
-            return Err(AppError::InvalidKeyName);
-        }
+        new.check()?;
         if let Some(tenant) = new.tenants.iter().find(|tenant| !by.covers(tenant)) {
             let tenant = tenant.to_string();
             return Err(AppError::UnknownTenant { tenant });
         }
-        let added: Rights = new.rights.iter().copied().collect();
-        let rights: Vec<Right> = new.role.rights().with(added).iter().collect();
-        by.require(&rights)?;
+        let rights = rights_of(new.role, &new.rights, &new.bounds);
+        by.require_as_much(rights, &new.bounds, new.trial)?;
         loop {
             if let Some(issued) = self.issue(new_prefix(), new, at).await? {
                 return Ok(issued);
@@ -139,6 +178,8 @@ impl ApiKeys {
             role: new.role,
             rights: added.iter().collect(),
             tenants,
+            bounds: new.bounds.sorted(),
+            trial: new.trial,
             created_at: at,
             expires_at: new.expires.map(|span| later(at, span)),
             revoked_at: None,
@@ -176,7 +217,8 @@ impl ApiKeys {
     /// Gives a key a new token. The token before works for `overlap` more; one from a rotation before that ends.
     ///
     /// # Errors
-    /// [`AppError::UnknownKey`]; [`AppError::KeyEnded`] if it expired or was revoked; the lake cannot be written.
+    /// [`AppError::UnknownKey`]; [`AppError::KeyEnded`] if it expired or was revoked; [`AppError::Forbidden`] or
+    /// [`AppError::BoundKey`] if it may do or see more than `by`; the lake cannot be written.
     pub async fn rotate(
         &self,
         prefix: &KeyPrefix,
@@ -209,7 +251,8 @@ impl ApiKeys {
     /// Revokes a key for good. Revoking it again changes nothing.
     ///
     /// # Errors
-    /// [`AppError::UnknownKey`]; the lake cannot be written.
+    /// [`AppError::UnknownKey`]; [`AppError::Forbidden`] or [`AppError::BoundKey`] if it may do or see more than
+    /// `by`; the lake cannot be written.
     pub async fn revoke(
         &self,
         prefix: &KeyPrefix,
@@ -256,6 +299,7 @@ impl ApiKeys {
             if found.is_none() || !by.covers_all(&record.tenants) {
                 return Err(unknown());
             }
+            by.require_as_much(record.rights(), &record.bounds, record.trial)?;
             if !edit(&mut record)? || self.records.put(&record, version + 1).await? == Put::Done {
                 return Ok(record);
             }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::access::bounds::Bounds;
 use crate::access::grant::{Grant, Login};
 use crate::access::rights::{Right, Rights, Role};
 use crate::access::scram::{self, ITERATIONS, SALT_BYTES};
@@ -23,6 +24,12 @@ pub(super) struct KeyRecord {
     /// Rights beyond those of the role.
     pub(super) rights: Vec<Right>,
     pub(super) tenants: Vec<TenantName>,
+    /// What it is bound to.
+    #[serde(flatten)]
+    pub(super) bounds: Bounds,
+    /// Whether its rows are limited.
+    #[serde(default)]
+    pub(super) trial: bool,
     pub(super) created_at: Timestamp,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) revoked_at: Option<Timestamp>,
@@ -55,6 +62,11 @@ pub struct KeyInfo {
     pub rights: Vec<Right>,
     /// The tenants that it may be used for.
     pub tenants: Vec<TenantName>,
+    /// What it is bound to.
+    #[serde(flatten)]
+    pub bounds: Bounds,
+    /// Whether its rows are limited.
+    pub trial: bool,
     /// Whether it can be used.
     pub status: KeyStatus,
     /// When it was created.
@@ -144,6 +156,16 @@ pub(super) fn equal(one: &str, other: &str) -> Choice {
     one.as_bytes().ct_eq(other.as_bytes())
 }
 
+/// The rights of a role and others, as far as bounds leave them.
+pub(super) fn rights_of(role: Role, added: &[Right], bounds: &Bounds) -> Rights {
+    let added: Rights = added.iter().copied().collect();
+    let rights = role.rights().with(added);
+    match bounds.is_empty() {
+        true => rights,
+        false => rights.within(Bounds::RIGHTS),
+    }
+}
+
 impl KeyRecord {
     pub(super) fn status(&self, at: Timestamp) -> KeyStatus {
         match (self.revoked_at, self.expires_at) {
@@ -155,15 +177,19 @@ impl KeyRecord {
 
     /// The grant of the holder of a secret of this key.
     pub(super) fn grant(&self, secret: &StoredSecret) -> Grant {
-        let added: Rights = self.rights.iter().copied().collect();
-        let rights = self.role.rights().with(added);
         let ends = [self.expires_at, secret.until];
         let login = Login::Key {
             prefix: self.prefix.clone(),
             secret: secret.created_at,
             ends_at: ends.into_iter().flatten().min(),
         };
-        Grant::of_login(login, rights, self.tenants.clone())
+        let grant = Grant::of_login(login, self.rights(), self.tenants.clone());
+        grant.bound_to(&self.bounds).on_trial(self.trial)
+    }
+
+    /// What its holder may do.
+    pub(super) fn rights(&self) -> Rights {
+        rights_of(self.role, &self.rights, &self.bounds)
     }
 
     pub(super) fn info(&self, last_used_at: Option<Timestamp>, at: Timestamp) -> KeyInfo {
@@ -174,6 +200,8 @@ impl KeyRecord {
             role: self.role,
             rights: self.rights.clone(),
             tenants: self.tenants.clone(),
+            bounds: self.bounds.clone(),
+            trial: self.trial,
             status: self.status(at),
             created_at: self.created_at,
             expires_at: self.expires_at,

@@ -170,6 +170,12 @@ impl Rights {
         Self(self.0 | others.0)
     }
 
+    /// Those that are in both.
+    #[must_use]
+    pub const fn within(self, others: Self) -> Self {
+        Self(self.0 & others.0)
+    }
+
     /// The same without one right.
     #[must_use]
     pub const fn without(self, right: Right) -> Self {

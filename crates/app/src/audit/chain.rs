@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::audit::act::Act;
 use crate::audit::record::{Record, digest, encode};
+use crate::audit::summary::Summary;
 
 /// The folder of all chains.
 pub(super) const FOLDER: &str = "_audit/chains";
@@ -35,6 +36,7 @@ pub(super) enum ChainError {
 struct Group {
     first: u64,
     records: u64,
+    summary: Summary,
     bytes: Vec<u8>,
 }
 
@@ -96,7 +98,9 @@ impl Chain {
 
     fn encode(&mut self, acts: Vec<Act>) -> Result<Group, ChainError> {
         let (first, mut bytes) = (self.next, Vec::new());
+        let mut summary = Summary::EMPTY;
         for act in acts {
+            summary.add(&act);
             let record = Record {
                 number: self.next,
                 act,
@@ -112,6 +116,7 @@ impl Chain {
         Ok(Group {
             first,
             records,
+            summary,
             bytes,
         })
     }
@@ -143,7 +148,12 @@ impl Chain {
         if self.unfolded.len() < 2 {
             return Ok(());
         }
+        let mut summary = Summary::EMPTY;
+        for group in &self.unfolded {
+            summary.merge(&group.summary);
+        }
         let folded = Group {
+            summary,
             first: self.unfolded[0].first,
             records: self.unfolded.iter().map(|group| group.records).sum(),
             bytes: self
@@ -166,7 +176,8 @@ impl Chain {
 
     fn path(&self, group: &Group) -> String {
         let Group { first, records, .. } = group;
-        format!("{FOLDER}/{}/{first:020}-{records}.ndjson", self.name)
+        let (chain, summary) = (&self.name, group.summary.to_name());
+        format!("{FOLDER}/{chain}/{first:020}-{records}-{summary}.ndjson")
     }
 }
 

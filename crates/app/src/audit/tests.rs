@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rollbook_lake::{LakeRoot, Store};
 use rollbook_model::Timestamp;
 
+use super::read::ActReader;
 use super::record::decode;
 use super::{Act, ActFilter, AuditLog, Caller, Verified, acts, verify};
 
@@ -107,11 +108,134 @@ async fn what_was_recorded_is_listed_and_sealed() {
     };
     assert_eq!(acts(root.store(), &elsewhere).await.unwrap(), []);
     let newest = ActFilter {
-        limit: Some(5),
+        limit: 5,
         since: Some(clock()),
         ..ActFilter::default()
     };
     assert_eq!(acts(root.store(), &newest).await.unwrap().len(), 5);
+}
+
+/// Three logs, one a month; each with an act of a key and in a tenant of its own, the latest recorded first.
+async fn record_months(root: &LakeRoot) {
+    for month in [3, 2, 1] {
+        let log = AuditLog::start(root.clone(), clock);
+        for number in 0..2 {
+            let mut act = act(month);
+            act.at = format!("2026-0{month}-1{number}").parse().unwrap();
+            act.tenant = Some(format!("shop{month}").parse().unwrap());
+            act.rows = Some(month * 10 + number);
+            log.record(act).await.unwrap();
+        }
+        log.stop().await;
+    }
+}
+
+async fn rows_of(root: &LakeRoot, filter: &ActFilter) -> Vec<u64> {
+    let found = acts(root.store(), filter).await.unwrap();
+    found.iter().filter_map(|act| act.rows).collect()
+}
+
+#[tokio::test]
+async fn the_newest_acts_are_read_first_and_others_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    record_months(&root).await;
+    let at = |text: &str| Some(text.parse().unwrap());
+    let page = |limit, since, until| ActFilter {
+        limit,
+        since,
+        until,
+        ..ActFilter::default()
+    };
+    assert_eq!(
+        rows_of(&root, &page(10, None, None)).await,
+        [10, 11, 20, 21, 30, 31]
+    );
+    assert_eq!(rows_of(&root, &page(3, None, None)).await, [21, 30, 31]);
+    assert_eq!(rows_of(&root, &page(0, None, None)).await, [0; 0]);
+    let before = page(2, None, at("2026-03-11"));
+    assert_eq!(rows_of(&root, &before).await, [21, 30]);
+    // Objects without wanted acts are not read.
+    let of_key = ActFilter {
+        who: Some("abcdefghi2".parse().unwrap()),
+        ..ActFilter::default()
+    };
+    let of_tenant = ActFilter {
+        tenant: Some("shop1".parse().unwrap()),
+        ..ActFilter::default()
+    };
+    for (filter, objects) in [
+        (ActFilter::default(), 3),
+        (page(9, at("2026-02-01"), None), 2),
+        (page(9, at("2026-02-01"), at("2026-03-01")), 1),
+        (of_key, 1),
+        (of_tenant, 1),
+    ] {
+        let mut reader = ActReader::new(root.store().clone(), filter);
+        let mut read = 0;
+        while let Some(found) = reader.next(None).await.unwrap() {
+            assert_eq!(found.len(), 2);
+            read += 1;
+        }
+        assert_eq!(read, objects);
+    }
+    // A page that is full from the second object on needs no third one.
+    let mut reader = ActReader::new(root.store().clone(), ActFilter::default());
+    assert!(reader.next(None).await.unwrap().is_some());
+    assert!(reader.next(at("2026-02-11")).await.unwrap().is_some());
+    assert!(reader.next(at("2026-02-11")).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn names_that_hide_acts_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    record_months(&root).await;
+    assert_eq!(problems(&root).await, Vec::<String>::new());
+    let [one, other, _] = objects(folder.path()).try_into().unwrap();
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let renamed = one.with_file_name(name(&other));
+    fs::rename(&one, &renamed).unwrap();
+    let found = problems(&root).await.join("\n");
+    assert!(found.contains("its object hides it"), "{found}");
+    // Without a summary nothing is left out.
+    let plain = one.with_file_name("00000000000000000000-2.ndjson");
+    fs::rename(&renamed, &plain).unwrap();
+    assert_eq!(problems(&root).await, Vec::<String>::new());
+    let all = rows_of(&root, &ActFilter::default()).await;
+    assert_eq!(all, [10, 11, 20, 21, 30, 31]);
+}
+
+#[tokio::test]
+async fn acts_are_read_once_while_they_are_folded() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = root_of(folder.path());
+    let log = AuditLog::start(root.clone(), clock);
+    let filter = ActFilter {
+        limit: 10_000,
+        ..ActFilter::default()
+    };
+    let writing = async {
+        // Groups of one act, which are folded twice.
+        for number in 0..600 {
+            log.record(act(number)).await.unwrap();
+        }
+        log.stop().await;
+    };
+    let reading = async {
+        let mut read = 0;
+        while read < 600 {
+            let mut rows = rows_of(&root, &filter).await;
+            rows.sort_unstable();
+            // Whatever was there when it was listed is read, once each.
+            let expected: Vec<u64> = (0..rows.len() as u64).collect();
+            assert_eq!(rows, expected);
+            assert!(rows.len() >= read);
+            read = rows.len();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(writing, reading);
 }
 
 #[tokio::test]

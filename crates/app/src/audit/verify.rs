@@ -204,6 +204,13 @@ impl ChainState<'_> {
                 self.skip_to(number + 1);
                 continue;
             };
+            if !object
+                .summary
+                .is_none_or(|summary| summary.covers(&read.record.act))
+            {
+                let problem = "the name of its object hides it: it was renamed";
+                self.findings.push((place(number), problem.to_owned()));
+            }
             if read.record.number != self.next {
                 let problem = format!(
                     "record {} was expected, and it is {}",

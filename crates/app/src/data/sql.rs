@@ -1,9 +1,14 @@
 //! Running one SQL query.
 
-use rollbook_engine::{Answer, EngineError, Parameters};
+use rollbook_engine::{Answer, EngineError, Parameters, Session};
+use rollbook_lake::{Lake, State};
 use rollbook_model::{SnapshotNumber, Timestamp};
 
+use crate::access::Right;
 use crate::{AppError, Workspace};
+
+/// The table of acts, which no session has but those of SQL by callers with the right.
+const AUDIT: &str = "audit";
 
 /// Attempts to read before a missing file of the vault is reported.
 const ATTEMPTS: u32 = 10;
@@ -20,7 +25,7 @@ pub async fn explain(
 ) -> Result<String, AppError> {
     let lake = workspace.lake().await?;
     let state = workspace.state(&lake, snapshot).await?;
-    let session = workspace.session(&lake, &state, as_of).await?;
+    let session = session_of_sql(workspace, &lake, &state, as_of).await?;
     Ok(session.explain(query).await?)
 }
 
@@ -51,7 +56,7 @@ pub async fn answer(
     let lake = workspace.lake().await?;
     let state = workspace.state(&lake, snapshot).await?;
     for attempt in 1.. {
-        let session = workspace.session(&lake, &state, as_of).await?;
+        let session = session_of_sql(workspace, &lake, &state, as_of).await?;
         match session.query(query).await {
             // An erasure meanwhile rewrote a file of the vault that other persons share.
             Err(error) if attempt < ATTEMPTS && is_missing_vault_file(&error) => {}
@@ -59,6 +64,20 @@ pub async fn answer(
         }
     }
     unreachable!("the last attempt returns")
+}
+
+/// A session for a caller's own SQL. Who may read the audit has it as a table; for others there is none.
+async fn session_of_sql(
+    workspace: &Workspace,
+    lake: &Lake,
+    state: &State,
+    as_of: Timestamp,
+) -> Result<Session, AppError> {
+    let session = workspace.session(lake, state, as_of).await?;
+    if workspace.rights.has(Right::Audit) && workspace.rights.has(Right::Sql) {
+        session.add_view(AUDIT, workspace.audit_table(as_of)?)?;
+    }
+    Ok(session)
 }
 
 /// Whether a file of personal values was deleted before it was read.

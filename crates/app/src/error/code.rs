@@ -53,7 +53,12 @@ impl AppError {
             Self::UnknownEntry { .. } => ("unknown_entry", ErrorClass::Missing),
             Self::Shared(error) => error.code(),
             Self::KeyReused => ("idempotency_key_reused", ErrorClass::Unprocessable),
-            Self::Forbidden { .. } => ("forbidden", ErrorClass::Forbidden),
+            Self::Forbidden { .. } | Self::BoundKey | Self::TrialKey => {
+                ("forbidden", ErrorClass::Forbidden)
+            }
+            Self::UnboundRight { .. } | Self::InvalidBounds => {
+                ("invalid_bounds", ErrorClass::Unprocessable)
+            }
             Self::Unauthenticated { .. } | Self::SessionEnded => {
                 ("unauthenticated", ErrorClass::Unauthenticated)
             }

@@ -66,7 +66,7 @@ impl PagePosition {
 ///
 /// # Errors
 /// There is no lake; [`AppError::ForgedPageToken`] for a malformed token; its snapshot expired;
-/// [`AppError::UnknownPerson`]; [`AppError::MergedPerson`].
+/// [`AppError::UnknownPerson`]; [`AppError::MergedPerson`]; [`AppError::BoundKey`].
 pub async fn timeline(
     workspace: &Workspace,
     person: i64,
@@ -81,6 +81,9 @@ pub async fn timeline(
     let next = next.transpose()?;
     let state = workspace
         .state(&lake, next.as_ref().map(|next| next.snapshot))
+        .await?;
+    workspace
+        .require_person(&lake, &lake.head().await?, person)
         .await?;
     // Erased persons are unknown, also on later pages of a timeline that began before.
     let gone = lake

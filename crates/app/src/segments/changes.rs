@@ -2,7 +2,6 @@
 
 use rollbook_lake::{Lake, State};
 use rollbook_model::{GivenTime, SegmentKey, Settings, SnapshotNumber, Timestamp, whole};
-use rollbook_segments::definition;
 use rollbook_segments::ledger::{self, Change, Direction, Reason};
 use serde::Serialize;
 
@@ -91,7 +90,7 @@ pub async fn changes(
 ) -> Result<Changes, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    definition::show(&lake, &state, key).await?;
+    workspace.definition(&lake, &state, key).await?;
     let mut all = ledger::changes(&lake, &state, Some(key)).await?;
     let until = all.last().map(|last| last.commit).unwrap_or_default();
     let settings = state.settings()?;
@@ -157,7 +156,7 @@ pub struct PersonChange {
 pub async fn history(workspace: &Workspace, key: &SegmentKey) -> Result<Vec<Change>, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    definition::show(&lake, &state, key).await?;
+    workspace.definition(&lake, &state, key).await?;
     Ok(ledger::changes(&lake, &state, Some(key)).await?)
 }
 

@@ -3,7 +3,7 @@
 use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership::persons_now;
-use rollbook_segments::{Definition, Freshness, definition};
+use rollbook_segments::{Definition, Freshness};
 use serde::Serialize;
 
 use super::freshness::{SegmentState, freshness_of_all};
@@ -26,6 +26,9 @@ pub struct ListedSegment {
     /// Whether it is up to date, and if not, why.
     #[serde(flatten)]
     pub freshness: Freshness,
+    /// Whether the criteria are masked for the caller.
+    #[serde(skip)]
+    pub is_masked: bool,
 }
 
 /// All segments in order of key, with their freshness at `now`.
@@ -35,7 +38,7 @@ pub struct ListedSegment {
 pub async fn list(workspace: &Workspace, now: Timestamp) -> Result<Vec<ListedSegment>, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let definitions = definition::list(&lake, &state).await?;
+    let definitions = workspace.definitions(&lake, &state).await?;
     listed(workspace, &lake, &state, definitions, now).await
 }
 
@@ -50,7 +53,7 @@ pub async fn show(
 ) -> Result<ListedSegment, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let definition = definition::show(&lake, &state, key).await?;
+    let definition = workspace.definition(&lake, &state, key).await?;
     let listed = listed(workspace, &lake, &state, vec![definition], now).await?;
     let one = listed.into_iter().next();
     Ok(one.expect("one definition is listed once"))
@@ -108,7 +111,8 @@ async fn listed(
     let listed = |((definition, state), freshness): ((Definition, SegmentState), Freshness)| {
         let refreshed = state.refreshed.as_ref();
         ListedSegment {
-            freshness,
+            freshness: workspace.shown_freshness(freshness),
+            is_masked: workspace.is_bound(),
             count: refreshed.map(|refreshed| refreshed.count),
             snapshot: refreshed.map(|refreshed| refreshed.snapshot),
             as_of: refreshed.map(|refreshed| refreshed.as_of),

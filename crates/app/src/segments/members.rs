@@ -83,6 +83,9 @@ struct PinnedMembers {
     #[serde(default)]
     chosen: Option<BitmapRef>,
     after: u64,
+    /// The digest of what the caller's key is bound to.
+    #[serde(default)]
+    bounds: Option<String>,
 }
 
 /// The first page, or the one of `token`: from the same membership and selection as the first page,
@@ -117,8 +120,13 @@ pub async fn members_page(
         }
         Some(token) => {
             let pinned: PinnedMembers = page_token::open(&lake, token).await?;
-            if pinned.of.segment != *key {
+            if pinned.of.segment != *key || pinned.bounds != workspace.bounds_digest() {
                 return Err(AppError::ForgedPageToken);
+            }
+            if workspace.is_bound() {
+                workspace
+                    .definition(&lake, &lake.head().await?, key)
+                    .await?;
             }
             let persons = match &pinned.chosen {
                 Some(set) => lake.set(set).await.map_err(SegmentError::from),
@@ -145,6 +153,7 @@ pub async fn members_page(
                 freshness: freshness.clone(),
                 chosen,
                 after,
+                bounds: workspace.bounds_digest(),
             };
             Some(page_token::seal(&lake, &pinned).await?)
         }
@@ -184,6 +193,12 @@ async fn select(
     pull: &Pull,
     now: Timestamp,
 ) -> Result<(Refreshed, Freshness, RoaringTreemap), AppError> {
+    if workspace.is_bound() {
+        for key in std::iter::once(key).chain(pull.combined.keys()) {
+            workspace.definition(lake, state, key).await?;
+        }
+        workspace.require_channel(pull.deliverable.flatten())?;
+    }
     let (refreshed, persons) = membership::members_now(lake, state, key).await?;
     let freshness = freshness_at(workspace, lake, key, &refreshed, now).await?;
     let persons = match pull.is_of_all() {
@@ -206,7 +221,8 @@ async fn freshness_at(
     let mut state_of_segment = SegmentState::of(&state, scheduled)?;
     state_of_segment.refreshed = Some(refreshed.clone());
     let mut freshness = freshness_of_all(workspace, lake, &state, &[state_of_segment], now).await;
-    Ok(freshness.pop().expect("one segment has one freshness"))
+    let freshness = freshness.pop().expect("one segment has one freshness");
+    Ok(workspace.shown_freshness(freshness))
 }
 
 /// Applies the selection to the members.
@@ -272,7 +288,7 @@ pub async fn count(
 ) -> Result<MemberCount, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    definition::show(&lake, &state, key).await?;
+    workspace.definition(&lake, &state, key).await?;
     let refreshed = current(&state, key)?;
     let refreshed = refreshed.ok_or_else(|| SegmentError::NotRefreshed {
         segment: key.clone(),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UInt32Array, new_null_array,
+};
 use arrow::compute::{cast, concat_batches, take};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::error::ArrowError;
@@ -27,7 +29,7 @@ pub enum Hashing {
 }
 
 /// Members in order, with columns of `people` as of the membership; personal columns have their current
-/// values. One row per member: `person_id`, then `columns`.
+/// values, and masked ones are null. One row per member: `person_id`, then `columns`.
 ///
 /// # Errors
 /// There is no lake; its snapshot expired; a column does not exist; the caller may not read a personal
@@ -68,9 +70,9 @@ pub async fn fields(
             .into());
         }
     }
-    let selected: Vec<String> = columns.iter().map(|name| format!("\"{name}\"")).collect();
-    let selected = selected.join(", ");
-    let sql = format!("select person_id, {selected} from people order by person_id");
+    let shown = columns.iter().filter(|name| !workspace.masks(name));
+    let selected: String = shown.map(|name| format!(", \"{name}\"")).collect();
+    let sql = format!("select person_id{selected} from people order by person_id");
     let mut rows = session.stream(&sql).await?;
     let schema = Arc::clone(rows.schema());
     let mut batches = Vec::new();
@@ -89,10 +91,38 @@ pub async fn fields(
         .await?;
     let all = align(&all, members, |person| gone.resolves_to_erased(person));
     let all = all.map_err(failed)?;
+    let types = known.as_deref();
+    let all = with_masked(&all, columns, |name| workspace.masks(name), types).map_err(failed)?;
     match hashing {
         None => Ok(all),
         Some(Hashing::Sha256) => hash_contacts(&all).map_err(failed),
     }
+}
+
+/// The rows with all of `columns`, where masked ones are null.
+fn with_masked(
+    rows: &RecordBatch,
+    columns: &[String],
+    is_masked: impl Fn(&str) -> bool,
+    types: Option<&Schema>,
+) -> Result<RecordBatch, ArrowError> {
+    let schema = rows.schema();
+    let mut fields = vec![schema.field(0).clone()];
+    let mut arrays = vec![Arc::clone(rows.column(0))];
+    let mut next = 1;
+    for name in columns {
+        if is_masked(name) {
+            let known = types.and_then(|types| types.field_with_name(name).ok());
+            let ty = known.map_or(DataType::Utf8, |field| field.data_type().clone());
+            arrays.push(new_null_array(&ty, rows.num_rows()));
+            fields.push(Field::new(name, ty, true));
+        } else {
+            arrays.push(Arc::clone(rows.column(next)));
+            fields.push(schema.field(next).clone());
+            next += 1;
+        }
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
 }
 
 /// One row per member, in order. Members that `people` lacks, or that were erased since, have nulls.
@@ -162,9 +192,27 @@ fn phone_to_hash(text: &str) -> Option<String> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+    use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
 
-    use super::{align, email_to_hash, phone_to_hash};
+    use super::{align, email_to_hash, phone_to_hash, with_masked};
+
+    #[test]
+    fn masked_columns_are_null_in_their_place() {
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("person_id", Arc::new(Int64Array::from(vec![2, 4]))),
+            ("country", Arc::new(StringArray::from(vec!["DE", "AT"]))),
+        ];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        let asked = ["email", "country", "orders"].map(str::to_owned);
+        let shown = with_masked(&rows, &asked, |name| name != "country", None).unwrap();
+        let schema = shown.schema();
+        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+        assert_eq!(names, ["person_id", "email", "country", "orders"]);
+        assert_eq!(shown.column(2), rows.column(1));
+        for masked in [1, 3] {
+            assert_eq!(shown.column(masked).null_count(), 2);
+        }
+    }
 
     #[test]
     fn align_yields_one_row_per_member() {

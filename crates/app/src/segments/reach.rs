@@ -6,7 +6,7 @@ use roaring::RoaringTreemap;
 use rollbook_lake::{Lake, State};
 use rollbook_model::{SegmentKey, SnapshotNumber, Timestamp};
 use rollbook_segments::membership;
-use rollbook_segments::{Channel, Definition, Percent, SegmentError, definition};
+use rollbook_segments::{Channel, Definition, Percent, SegmentError};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -63,7 +63,8 @@ pub async fn reach(
 ) -> Result<Reach, AppError> {
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
-    let definition = definition::show(&lake, &state, key).await?;
+    let definition = workspace.definition(&lake, &state, key).await?;
+    workspace.require_channel(channel)?;
     let (_, members) = membership::members_now(&lake, &state, key).await?;
     let channel = channel.or(definition.channel).unwrap_or(Channel::Email);
     let (reach, _) = deliverable(

@@ -42,12 +42,17 @@ pub async fn overlap(workspace: &Workspace, keys: &[SegmentKey]) -> Result<Overl
     let state = lake.head().await?;
     let mut all = Vec::new();
     if keys.is_empty() {
-        let computed = membership::memberships(&state)?;
+        let mut computed = membership::memberships(&state)?;
+        if workspace.is_bound() {
+            let known = workspace.definitions(&lake, &state).await?;
+            computed.retain(|one| known.iter().any(|known| known.key == one.segment));
+        }
         let of: Vec<_> = computed.iter().collect();
         let persons = membership::persons_at(&lake, state.person_redirects_path(), &of).await?;
         all.extend(computed.into_iter().map(|one| one.segment).zip(persons));
     }
     for key in keys {
+        workspace.definition(&lake, &state, key).await?;
         let (_, persons) = membership::members_now(&lake, &state, key).await?;
         all.push((key.clone(), persons));
     }
@@ -98,6 +103,11 @@ impl SetOperations {
     /// Whether there are no operations.
     pub fn is_empty(&self) -> bool {
         self.or.is_empty() && self.and.is_empty() && self.not.is_empty()
+    }
+
+    /// The keys of all segments in them.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &SegmentKey> {
+        self.or.iter().chain(&self.and).chain(&self.not)
     }
 
     /// Applies the operations.

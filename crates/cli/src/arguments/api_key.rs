@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand};
 use rollbook_app::access::{KeyPrefix, Right, Role};
-use rollbook_model::{Span, TenantName};
+use rollbook_app::segments::Channel;
+use rollbook_model::{SegmentKey, Span, TenantName};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ApiKey {
@@ -41,6 +42,21 @@ pub(crate) struct NewApiKey {
     /// The tenants that the key is for, comma-separated [default: the one of --tenant]
     #[arg(long, value_name = "TENANTS", value_delimiter = ',')]
     pub(crate) tenants: Vec<TenantName>,
+    /// Bind the key to these segments, comma-separated: nothing else is visible, and there is no SQL
+    #[arg(long, value_name = "SEGMENTS", value_delimiter = ',')]
+    pub(crate) segments: Vec<SegmentKey>,
+    /// Bind the key to segments with one of these tags, comma-separated
+    #[arg(long, value_name = "TAGS", value_delimiter = ',')]
+    pub(crate) tags: Vec<String>,
+    /// Bind the key to segments of these channels, comma-separated: email, sms
+    #[arg(long, value_name = "CHANNELS", value_delimiter = ',')]
+    pub(crate) channels: Vec<Channel>,
+    /// Bind the key to these columns of persons, comma-separated: others are masked
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) columns: Vec<String>,
+    /// A key for a trial: `serve --trial-rows-per-hour` limits the rows that it sends and gets
+    #[arg(long)]
+    pub(crate) trial: bool,
     /// When the key ends, counted from now: 90d, 12h [default: never]
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<Span>,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use rollbook_model::config;
-use rollbook_server::{CallRate, InvalidCallRate, ProxyNetwork};
+use rollbook_server::{CallRate, InvalidCallRate, ProxyNetwork, TRIAL_ROWS_PER_HOUR};
 
 use crate::arguments::Jwt;
 
@@ -32,6 +32,9 @@ pub(crate) struct Serve {
     /// Requests of one API key that may run at once
     #[arg(long, value_name = "REQUESTS", default_value_t = config::SERVE_REQUESTS_PER_KEY, value_parser = at_least_one)]
     pub(crate) requests_per_key: usize,
+    /// Rows that a trial key may send and get in an hour; 0 for no limit
+    #[arg(long, value_name = "ROWS", default_value_t = TRIAL_ROWS_PER_HOUR)]
+    pub(crate) trial_rows_per_hour: u32,
     /// A folder of custom mappings, with one subfolder per provider
     #[arg(long, value_name = "DIR")]
     pub(crate) mappings: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! The `api-key` commands.
 
 use rollbook_app::Workspace;
-use rollbook_app::access::{Grant, NewKey};
+use rollbook_app::access::{Bounds, Grant, NewKey};
 
 use crate::arguments::{ApiKey, OutputFormat};
 use crate::commands::clock::now;
@@ -24,6 +24,13 @@ pub(super) async fn run(
                 role: new.role,
                 rights: new.rights,
                 tenants,
+                bounds: Bounds {
+                    segments: new.segments,
+                    tags: new.tags,
+                    channels: new.channels,
+                    columns: new.columns,
+                },
+                trial: new.trial,
                 expires: new.expires,
             };
             keys.create(&new, &local, now()).await?

@@ -4,13 +4,16 @@ use std::process::ExitCode;
 
 use rollbook_app::Workspace;
 use rollbook_app::audit::ActFilter;
+use rollbook_model::TenantName;
 
 use crate::arguments::{Audit, AuditCommand, OutputFormat};
 use crate::commands::clock::instant;
 use crate::output::show::{Shown, print};
 
+/// Lists the newest acts, those of one tenant if one was named; or verifies all.
 pub(super) async fn run(
     workspace: &Workspace,
+    tenant: Option<TenantName>,
     arguments: Audit,
     format: OutputFormat,
 ) -> anyhow::Result<ExitCode> {
@@ -24,8 +27,9 @@ pub(super) async fn run(
     }
     let filter = ActFilter {
         since: instant(workspace, arguments.since).await?,
+        until: instant(workspace, arguments.until).await?,
         who: arguments.who,
-        tenant: None,
+        tenant,
         limit: arguments.limit,
     };
     let acts = workspace.acts(&filter).await?;

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,6 +94,7 @@ pub(super) async fn run(
             body_time: Duration::from_secs(arguments.body_seconds),
             call_rate: arguments.rate_limit.0,
             requests_per_key: arguments.requests_per_key,
+            trial_rows: NonZeroU32::new(arguments.trial_rows_per_hour),
             ..ServeLimits::default()
         },
         clock: now,

@@ -19,6 +19,9 @@ use crate::state::Server;
 /// The result of a request whose caller did not wait for its answer.
 const DISCONNECTED: &str = "disconnected";
 
+/// The act of a server that stops.
+const STOP: &str = "the server stopped";
+
 /// Middleware that records requests before their answers leave: those that read ids of persons or personal values,
 /// change something or run SQL, and all refusals. In a lake without keys nothing is recorded, since nobody could be
 /// named.
@@ -47,6 +50,22 @@ pub(crate) async fn audit(State(server): State<Server>, request: Request, next: 
         }
     }
     response
+}
+
+/// Ends the record of requests when the server stops: refusals that were only counted are recorded as one act, and all
+/// of it is sealed.
+pub(crate) async fn end(server: &Server) {
+    let Some(log) = server.audit_log() else {
+        return;
+    };
+    if let Some(unlisted) = server.refusals().take_unlisted() {
+        let mut act = Act::done(server.now(), Caller::Unknown, STOP.to_owned());
+        act.unlisted = Some(unlisted);
+        if let Err(error) = log.record(act).await {
+            tracing::error!(%error, unlisted, "refusals were not recorded");
+        }
+    }
+    log.stop().await;
 }
 
 /// Whether requests of a route are recorded when they succeed.
@@ -182,8 +201,8 @@ mod tests {
         let recorded = |path: &str, method: &str| {
             let route = ROUTES
                 .iter()
-                .find(|(of, route, _)| *of == method && *route == path);
-            is_recorded(route.map(|(.., needs)| *needs))
+                .find(|(of, route, ..)| *of == method && *route == path);
+            is_recorded(route.map(|(_, _, needs, _)| *needs))
         };
         for (method, path) in [
             ("GET", "/v1/segments/{key}/members"),

@@ -4,14 +4,14 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use rollbook_app::access::{Authenticator, Caller, Grant, Right, Rights};
+use rollbook_app::access::{Authenticator, Bounds, Caller, Grant, Right, Rights};
 use rollbook_app::{AppError, ErrorClass};
 
 use super::authorized::Authorized;
 use super::credentials::Credentials;
 use super::limited::{self, Call};
 use super::notes::RequestNotes;
-use super::route_rights::{Needs, is_of_no_tenant, methods, needs};
+use super::route_rights::{Needs, is_for_bound_keys, is_of_no_tenant, methods, needs};
 use crate::network::Transport;
 use crate::problem::Problem;
 use crate::state::Server;
@@ -42,6 +42,7 @@ pub(crate) async fn check(
         method => method,
     };
     let needed = route.and_then(|route| needs(method, route));
+    let is_for_bound = route.is_some_and(|route| is_for_bound_keys(method, route));
     let notes = request
         .extensions()
         .get::<RequestNotes>()
@@ -83,7 +84,10 @@ pub(crate) async fn check(
         Ok(call) => call,
         Err(over) => return over.into_response(),
     };
-    let response = match permitted(&server, &grant, route, needed) {
+    let mut response = match permitted(&server, &grant, route, needed) {
+        Ok(_) if grant.bounds().is_some() && needed.is_some() && !is_for_bound => {
+            Problem::from(AppError::BoundKey).into_response()
+        }
         Ok(server) => match (route, needed) {
             (Some(route), None) => unlisted(route),
             _ => {
@@ -93,6 +97,10 @@ pub(crate) async fn check(
         },
         Err(error) => Problem::from(error).into_response(),
     };
+    if let Err(over) = call.count_rows(&server, response.headers()) {
+        // Nothing of the answer was sent.
+        response = over.into_response();
+    }
     call.tell(response)
 }
 
@@ -207,8 +215,8 @@ async fn caller(
 ) -> Result<Grant, AppError> {
     let forwarded = headers.remove(RIGHTS_HEADER);
     let Some(authenticator) = server.authenticator() else {
-        let rights = forwarded.as_ref().and_then(|rights| rights.to_str().ok());
-        return Ok(Grant::forwarded(parse_rights(rights.unwrap_or_default())));
+        let named = forwarded.as_ref().and_then(|rights| rights.to_str().ok());
+        return Ok(parse_grant(named.unwrap_or_default()));
     };
     let now = server.now();
     match credentials {
@@ -234,10 +242,26 @@ fn note_use(server: &Server, authenticator: &Authenticator, grant: &Grant) {
     }
 }
 
-/// The value of [`RIGHTS_HEADER`].
-pub(crate) fn rights_header(rights: Rights) -> HeaderValue {
-    let names: Vec<&str> = rights.iter().map(Right::name).collect();
-    HeaderValue::from_str(&names.join(",")).expect("names of rights are ASCII")
+/// The value of [`RIGHTS_HEADER`]: the rights of a caller, and what their key is bound to.
+pub(crate) fn rights_header(grant: &Grant) -> HeaderValue {
+    let names: Vec<&str> = grant.rights.iter().map(Right::name).collect();
+    let mut text = names.join(",");
+    if let Some(bounds) = grant.bounds() {
+        text.push(';');
+        text.push_str(&bounds.to_text());
+    }
+    HeaderValue::from_str(&text).expect("names of rights and hexadecimal digits are ASCII")
+}
+
+/// The grant of a value of [`RIGHTS_HEADER`]: nothing, if it cannot be read.
+fn parse_grant(text: &str) -> Grant {
+    let Some((rights, bounds)) = text.split_once(';') else {
+        return Grant::forwarded(parse_rights(text));
+    };
+    match Bounds::of_text(bounds) {
+        Some(bounds) => Grant::forwarded(parse_rights(rights)).bound_to(&bounds),
+        None => Grant::nobody(),
+    }
 }
 
 fn parse_rights(text: &str) -> Rights {
@@ -248,9 +272,28 @@ fn parse_rights(text: &str) -> Rights {
 
 #[cfg(test)]
 mod tests {
-    use rollbook_app::access::{Right, Rights, Role};
+    use rollbook_app::access::{Bounds, Grant, Right, Rights, Role};
 
-    use super::{parse_rights, rights_header};
+    use super::{parse_grant, parse_rights, rights_header};
+
+    #[test]
+    fn bounds_reach_a_worker_as_they_are() {
+        let bounds = Bounds {
+            segments: vec!["lapsed".parse().unwrap()],
+            tags: vec!["über, alles; \"x\"".to_owned()],
+            ..Bounds::default()
+        };
+        let grant = Grant::forwarded(Rights::ALL).bound_to(&bounds);
+        let header = rights_header(&grant);
+        let text = header.to_str().unwrap();
+        let read = parse_grant(text);
+        assert_eq!(read.rights, Bounds::RIGHTS);
+        assert_eq!(**read.bounds().unwrap(), bounds);
+        // What cannot be read allows nothing.
+        for broken in ["read,members;", "read;zz", &text[..text.len() - 2]] {
+            assert_eq!(parse_grant(broken).rights, Rights::NONE, "{broken}");
+        }
+    }
 
     #[test]
     fn rights_reach_a_worker_as_they_are() {
@@ -259,8 +302,10 @@ mod tests {
             .into_iter()
             .chain([Rights::NONE])
         {
-            let header = rights_header(rights);
-            assert_eq!(parse_rights(header.to_str().unwrap()), rights);
+            let header = rights_header(&Grant::forwarded(rights));
+            let read = parse_grant(header.to_str().unwrap());
+            assert_eq!(read.rights, rights);
+            assert!(read.bounds().is_none());
         }
         assert_eq!(parse_rights("pii,root, sql"), Rights::of(&[Right::Pii]));
     }

@@ -1,11 +1,15 @@
 //! Limits of calls: counting a call, refusing one too many, and telling callers what is left to them.
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use rollbook_app::DeclaredCharset;
 use rollbook_app::access::{Caller, Grant};
+use rollbook_app::ingest::count_rows as count_rows_of;
 
+use crate::answered::Answered;
 use crate::limits::{Allowance, OverLimit, RunningCall};
 use crate::network::ClientAddress;
 use crate::network::guarded_body::guarded;
@@ -21,6 +25,8 @@ pub(super) struct Call {
     allowance: Option<Allowance>,
     /// What is kept until the answer is sent; nothing for callers without limits.
     running: Vec<RunningCall>,
+    /// The trial key of the caller, if they have one.
+    trial: Option<String>,
 }
 
 impl Call {
@@ -31,16 +37,36 @@ impl Call {
     pub(super) fn begin(server: &Server, grant: &Grant) -> Result<Self, OverLimit> {
         let caller = match grant.caller() {
             Caller::Local => {
-                let (allowance, running) = (None, Vec::new());
-                return Ok(Self { allowance, running });
+                let (allowance, running, trial) = (None, Vec::new(), None);
+                return Ok(Self {
+                    allowance,
+                    running,
+                    trial,
+                });
             }
             Caller::Key(prefix) => prefix.to_string(),
             // No prefix has a colon.
             Caller::Subject(subject) => format!("sub:{subject}"),
         };
         let (allowance, running) = server.call_limits().begin(&caller)?;
-        let running = vec![running];
-        Ok(Self { allowance, running })
+        let (running, trial) = (vec![running], grant.trial_key().map(ToString::to_string));
+        Ok(Self {
+            allowance,
+            running,
+            trial,
+        })
+    }
+
+    /// Counts the rows of an answer to a trial key, before anything of it is sent.
+    ///
+    /// # Errors
+    /// They are too many for this hour: nothing of the answer may be sent.
+    pub(super) fn count_rows(&self, server: &Server, answer: &HeaderMap) -> Result<(), OverLimit> {
+        let rows = Answered::of(answer).rows;
+        match (&self.trial, rows) {
+            (Some(key), Some(rows)) => count_rows(server, key, rows),
+            _ => Ok(()),
+        }
     }
 
     /// Counts the call as one of a tenant, too.
@@ -65,6 +91,32 @@ impl Call {
             false => response.map(|body| guarded(body, self.running)),
         }
     }
+}
+
+fn count_rows(server: &Server, key: &str, rows: u64) -> Result<(), OverLimit> {
+    let counted = server
+        .call_limits()
+        .trial_rows
+        .count(key, rows, Instant::now());
+    counted.map_err(|allowance| OverLimit::Rows { rows, allowance })
+}
+
+/// Counts the rows of a body that the holder of a trial key has sent, before any of them is ingested.
+///
+/// # Errors
+/// They are too many for this hour.
+pub(crate) async fn count_body(
+    server: &Server,
+    body: &Path,
+    charset: Option<DeclaredCharset>,
+) -> Result<(), OverLimit> {
+    let limit = server.call_limits().trial_rows.limit();
+    let Some((key, limit)) = server.grant().trial_key().zip(limit) else {
+        return Ok(());
+    };
+    let body = body.to_owned();
+    let counting = tokio::task::spawn_blocking(move || count_rows_of(&body, charset, limit));
+    count_rows(server, key.as_str(), counting.await.unwrap_or(u64::MAX))
 }
 
 /// Counts a call without a valid key.
@@ -94,6 +146,15 @@ impl IntoResponse for OverLimit {
                 let limit = allowance.limit;
                 let detail = format!("more than {limit} calls were made within the time for them");
                 let hint = "wait as long as `retry-after` says, then send the request again";
+                (detail, hint, Some(allowance))
+            }
+            Self::Rows { rows, allowance } => {
+                let limit = allowance.limit;
+                let detail = format!(
+                    "a trial key sends and gets at most {limit} rows an hour: {} are possible now, not {rows}",
+                    allowance.remaining
+                );
+                let hint = "wait as long as `retry-after` says, or send and ask for fewer rows";
                 (detail, hint, Some(allowance))
             }
             Self::Running { max, of } => {

@@ -27,58 +27,74 @@ const PII: Needs = Needs::Rights(&[Right::Pii]);
 const TENANTS: Needs = Needs::Rights(&[Right::Tenants]);
 const ERASE: Needs = Needs::Rights(&[Right::Erase]);
 
-/// Every route: method, path as in the OpenAPI document, and what it needs. A route that is not here is refused.
+/// A route that bound keys may use: it answers within their bounds.
+const WITHIN: bool = true;
+/// A route that refuses bound keys: its answers are about more than their segments.
+const BEYOND: bool = false;
+
+/// Every route: method, path as in the OpenAPI document, what it needs, and whether bound keys may use it. A route that
+/// is not here is refused.
 ///
 /// Some requests need more by their parameters: `stream=true` the right `export`, and everything that reads a
 /// personal column the right `pii`.
-pub(super) const ROUTES: [(&str, &str, Needs); 47] = [
-    ("GET", "/healthz", Needs::NoKey),
-    ("GET", "/readyz", Needs::NoKey),
-    ("GET", "/openapi.json", Needs::NoKey),
-    ("GET", "/metrics", METRICS),
-    ("POST", "/v1/ingest/{provider}/{source}", INGEST),
-    ("POST", "/v1/sql", SQL),
-    ("GET", "/v1/segments", READ),
-    ("POST", "/v1/segments", SEGMENTS_WRITE),
-    ("GET", "/v1/segments/{key}", READ),
-    ("PUT", "/v1/segments/{key}", SEGMENTS_WRITE),
-    ("DELETE", "/v1/segments/{key}", SEGMENTS_WRITE),
-    ("POST", "/v1/segments/preview", MEMBERS),
-    ("POST", "/v1/segments/refresh", REFRESH),
-    ("POST", "/v1/segments/{key}/refresh", REFRESH),
-    ("GET", "/v1/segments/{key}/members", MEMBERS),
-    ("GET", "/v1/segments/{key}/count", READ),
-    ("GET", "/v1/segments/{key}/changes", MEMBERS),
-    ("GET", "/v1/segments/{key}/history", READ),
-    ("GET", "/v1/segments/{key}/reach", READ),
-    ("GET", "/v1/segments/{key}/calendar", READ),
-    ("GET", "/v1/segments/{key}/near-miss", MEMBERS),
-    ("GET", "/v1/segments/{key}/explain/{person_id}", MEMBERS),
-    ("POST", "/v1/segments/{key}/impact", MEMBERS),
-    ("GET", "/v1/segments/overlap", READ),
-    ("POST", "/v1/attribution/runs", READ),
-    ("GET", "/v1/scores/{kind}", MEMBERS),
-    ("GET", "/v1/persons", MEMBERS),
-    ("GET", "/v1/persons/{person_id}", PII),
-    ("DELETE", "/v1/persons/{person_id}", ERASE),
-    ("GET", "/v1/persons/{person_id}/timeline", MEMBERS),
-    ("GET", "/v1/identity/stats", READ),
-    ("GET", "/v1/identity/reviews", IDENTITY),
-    ("POST", "/v1/identity/reviews/{identity_id}", IDENTITY),
-    ("POST", "/v1/identity/merges", IDENTITY),
-    ("DELETE", "/v1/identity/merges/{entry}", IDENTITY),
-    ("GET", "/v1/tables", READ),
-    ("GET", "/v1/schema", READ),
-    ("GET", "/v1/traits", READ),
-    ("GET", "/v1/audit", AUDIT),
-    ("GET", "/v1/keys", KEYS),
-    ("POST", "/v1/keys", KEYS),
-    ("DELETE", "/v1/keys/{prefix}", KEYS),
-    ("GET", "/v1/tenants", CALLER),
-    ("POST", "/v1/tenants", TENANTS),
-    ("DELETE", "/v1/tenants/{tenant}", TENANTS),
-    ("POST", "/v1/session", CALLER),
-    ("DELETE", "/v1/session", CALLER),
+pub(super) const ROUTES: [(&str, &str, Needs, bool); 47] = [
+    ("GET", "/healthz", Needs::NoKey, WITHIN),
+    ("GET", "/readyz", Needs::NoKey, WITHIN),
+    ("GET", "/openapi.json", Needs::NoKey, WITHIN),
+    ("GET", "/metrics", METRICS, BEYOND),
+    ("POST", "/v1/ingest/{provider}/{source}", INGEST, BEYOND),
+    ("POST", "/v1/sql", SQL, BEYOND),
+    ("GET", "/v1/segments", READ, WITHIN),
+    ("POST", "/v1/segments", SEGMENTS_WRITE, BEYOND),
+    ("GET", "/v1/segments/{key}", READ, WITHIN),
+    ("PUT", "/v1/segments/{key}", SEGMENTS_WRITE, BEYOND),
+    ("DELETE", "/v1/segments/{key}", SEGMENTS_WRITE, BEYOND),
+    ("POST", "/v1/segments/preview", MEMBERS, BEYOND),
+    ("POST", "/v1/segments/refresh", REFRESH, BEYOND),
+    ("POST", "/v1/segments/{key}/refresh", REFRESH, BEYOND),
+    ("GET", "/v1/segments/{key}/members", MEMBERS, WITHIN),
+    ("GET", "/v1/segments/{key}/count", READ, WITHIN),
+    ("GET", "/v1/segments/{key}/changes", MEMBERS, WITHIN),
+    ("GET", "/v1/segments/{key}/history", READ, WITHIN),
+    ("GET", "/v1/segments/{key}/reach", READ, WITHIN),
+    ("GET", "/v1/segments/{key}/calendar", READ, BEYOND),
+    ("GET", "/v1/segments/{key}/near-miss", MEMBERS, BEYOND),
+    (
+        "GET",
+        "/v1/segments/{key}/explain/{person_id}",
+        MEMBERS,
+        BEYOND,
+    ),
+    ("POST", "/v1/segments/{key}/impact", MEMBERS, BEYOND),
+    ("GET", "/v1/segments/overlap", READ, WITHIN),
+    ("POST", "/v1/attribution/runs", READ, BEYOND),
+    ("GET", "/v1/scores/{kind}", MEMBERS, BEYOND),
+    ("GET", "/v1/persons", MEMBERS, BEYOND),
+    ("GET", "/v1/persons/{person_id}", PII, WITHIN),
+    ("DELETE", "/v1/persons/{person_id}", ERASE, BEYOND),
+    ("GET", "/v1/persons/{person_id}/timeline", MEMBERS, WITHIN),
+    ("GET", "/v1/identity/stats", READ, BEYOND),
+    ("GET", "/v1/identity/reviews", IDENTITY, BEYOND),
+    (
+        "POST",
+        "/v1/identity/reviews/{identity_id}",
+        IDENTITY,
+        BEYOND,
+    ),
+    ("POST", "/v1/identity/merges", IDENTITY, BEYOND),
+    ("DELETE", "/v1/identity/merges/{entry}", IDENTITY, BEYOND),
+    ("GET", "/v1/tables", READ, BEYOND),
+    ("GET", "/v1/schema", READ, WITHIN),
+    ("GET", "/v1/traits", READ, BEYOND),
+    ("GET", "/v1/audit", AUDIT, BEYOND),
+    ("GET", "/v1/keys", KEYS, BEYOND),
+    ("POST", "/v1/keys", KEYS, BEYOND),
+    ("DELETE", "/v1/keys/{prefix}", KEYS, BEYOND),
+    ("GET", "/v1/tenants", CALLER, BEYOND),
+    ("POST", "/v1/tenants", TENANTS, BEYOND),
+    ("DELETE", "/v1/tenants/{tenant}", TENANTS, BEYOND),
+    ("POST", "/v1/session", CALLER, WITHIN),
+    ("DELETE", "/v1/session", CALLER, WITHIN),
 ];
 
 /// Whether a route is about no tenant in particular, so that callers with several need not name one.
@@ -89,13 +105,20 @@ pub(super) fn is_of_no_tenant(path: &str) -> bool {
 /// What a route needs; `None` if the table lacks it.
 pub(super) fn needs(method: &str, path: &str) -> Option<Needs> {
     let mut routes = ROUTES.into_iter();
-    let found = routes.find(|(of, route, _)| *of == method && *route == path);
-    found.map(|(.., needs)| needs)
+    let found = routes.find(|(of, route, ..)| *of == method && *route == path);
+    found.map(|(_, _, needs, _)| needs)
+}
+
+/// Whether keys that are bound to segments or columns may use a route.
+pub(super) fn is_for_bound_keys(method: &str, path: &str) -> bool {
+    let mut routes = ROUTES.into_iter();
+    let found = routes.find(|(of, route, ..)| *of == method && *route == path);
+    found.is_some_and(|(.., is_within)| is_within)
 }
 
 /// The methods of a path; none if the table lacks it.
 pub(super) fn methods(path: &str) -> Vec<&'static str> {
-    let routes = ROUTES.into_iter().filter(|(_, route, _)| *route == path);
+    let routes = ROUTES.into_iter().filter(|(_, route, ..)| *route == path);
     let mut methods = Vec::new();
     for (method, ..) in routes {
         methods.push(method);
@@ -111,7 +134,9 @@ mod tests {
 
     use serde_json::Value;
 
-    use super::{Needs, ROUTES, methods, needs};
+    use rollbook_app::access::Bounds;
+
+    use super::{Needs, ROUTES, is_for_bound_keys, methods, needs};
     use crate::routes;
 
     /// The routes of the server, as the document describes them.
@@ -133,7 +158,7 @@ mod tests {
     fn table_has_exactly_the_routes_of_the_server() {
         let described: BTreeSet<String> = described().into_iter().map(|(route, _)| route).collect();
         let mut listed: BTreeSet<String> = BTreeSet::new();
-        for (method, path, _) in ROUTES {
+        for (method, path, ..) in ROUTES {
             assert!(listed.insert(format!("{method} {path}")), "{method} {path}");
         }
         // The document does not describe itself.
@@ -149,6 +174,22 @@ mod tests {
             assert_eq!(operation["security"].is_array(), is_open, "{route}");
             assert_eq!(operation["responses"]["401"].is_null(), is_open, "{route}");
         }
+    }
+
+    /// A right that a bound key cannot have would refuse it with another reason.
+    #[test]
+    fn routes_for_bound_keys_need_rights_that_these_can_have() {
+        let mut count = 0;
+        for (method, path, needs, is_within) in ROUTES {
+            assert_eq!(is_for_bound_keys(method, path), is_within);
+            if let (Needs::Rights(rights), true) = (needs, is_within) {
+                assert_eq!(Bounds::RIGHTS.missing(rights), None, "{method} {path}");
+                count += 1;
+            }
+        }
+        assert!(count > 10, "{count}");
+        assert!(!is_for_bound_keys("POST", "/v1/sql"));
+        assert!(!is_for_bound_keys("GET", "/v1/secrets"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
@@ -13,6 +13,7 @@ use rollbook_model::TenantName;
 
 use super::ServeLimits;
 use super::call_rate::CallRate;
+use super::trial_rows::TrialRows;
 
 /// Bits of an IPv6 address that are one subscriber's: the rest is theirs to choose.
 const SUBSCRIBER_BITS: u32 = 64;
@@ -26,6 +27,8 @@ pub(crate) struct CallLimits {
     open: Option<RateOf<IpAddr>>,
     running: Arc<RunningCalls>,
     running_of_tenants: Arc<RunningCalls>,
+    /// Rows of trial keys.
+    pub(crate) trial_rows: TrialRows,
 }
 
 /// What is left to a caller after a call.
@@ -44,6 +47,13 @@ pub(crate) struct Allowance {
 pub(crate) enum OverLimit {
     /// Too many calls in a time.
     Rate(Allowance),
+    /// Too many rows of a trial key in an hour.
+    Rows {
+        /// The rows that were sent or asked for.
+        rows: u64,
+        /// What is left.
+        allowance: Allowance,
+    },
     /// Too many requests of one key or tenant are running.
     Running {
         /// How many may.
@@ -62,6 +72,7 @@ impl CallLimits {
             open: rate.map(RateOf::new),
             running: RunningCalls::new(limits.requests_per_key, "with this key"),
             running_of_tenants: RunningCalls::new(limits.requests_per_tenant, "of this tenant"),
+            trial_rows: TrialRows::new(limits.trial_rows),
         }
     }
 
@@ -104,6 +115,7 @@ impl CallLimits {
         if let Some(keys) = &self.keys {
             keys.forget_idle();
         }
+        self.trial_rows.forget_idle(Instant::now());
         for addresses in [&self.unauthenticated, &self.open].into_iter().flatten() {
             addresses.forget_idle();
         }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use rollbook_app::access::KeyPrefix;
-use rollbook_app::audit::{Act, ActFilter, AskedStatement};
+use rollbook_app::audit::{self, Act, ActFilter, AskedStatement};
 use rollbook_model::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -25,6 +25,9 @@ pub(crate) struct AuditParams {
     /// Only acts from then on.
     #[param(inline, example = "2026-01-01T00:00:00Z")]
     since: Option<Moment>,
+    /// Only acts before then: the `at` of the oldest act of an answer lists those before it.
+    #[param(inline, example = "2027-01-01T00:00:00Z")]
+    until: Option<Moment>,
     /// Only acts of the holder of this key.
     #[param(value_type = Option<Prefix>, inline)]
     who: Option<KeyPrefix>,
@@ -94,7 +97,7 @@ impl From<Act> for RecordedAct {
     }
 }
 
-/// Lists what callers of this tenant did, by time
+/// Lists what callers of this tenant did: the newest acts, by time
 #[utoipa::path(get, path = "/v1/audit", operation_id = "list_acts", tag = "server", params(AuditParams),
     responses((status = 200, body = Vec<RecordedAct>)))]
 pub(super) async fn list(
@@ -110,11 +113,16 @@ pub(super) async fn list(
         Some(_) => Some(server.moment(params.since).await?),
         None => None,
     };
+    let until: Option<Timestamp> = match params.until {
+        Some(_) => Some(server.moment(params.until).await?),
+        None => None,
+    };
     let filter = ActFilter {
         since,
+        until,
         who: params.who,
         tenant: Some(server.workspace().tenant.clone()),
-        limit: usize::try_from(limit).ok(),
+        limit: usize::try_from(limit).unwrap_or(audit::DEFAULT_ACTS),
     };
     let acts = server.workspace().acts(&filter).await?;
     let acts: Vec<RecordedAct> = acts.into_iter().map(RecordedAct::from).collect();

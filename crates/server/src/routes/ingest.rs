@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::access::Authorized;
+use crate::access::{Authorized, count_body};
 use crate::api::scalars::{Header, Provider, Source};
 use crate::http::bodies::{
     MediaType, Parts, check_compression, compression, in_time, media_type, too_large,
@@ -93,7 +93,7 @@ pub(crate) struct Acknowledged {
 /// Ingests rows; they are committed when the answer arrives
 ///
 /// The source is the file name without extension, such as `orders`: it selects the mapping that reads the
-/// body. A request with an `Idempotency-Key` that is sent again is executed once and gets the first answer
+/// body. Rows of a trial key are counted before any of them is ingested. A request with an `Idempotency-Key` that is sent again is executed once and gets the first answer
 /// again; a rejected request frees its key.
 ///
 /// The body is decoded by the `charset` of the content type; without one, the encoding is detected. Bodies
@@ -148,6 +148,9 @@ pub(super) async fn post_rows(
     let folder = tempfile::tempdir().map_err(internal)?;
     let path = folder.path().join(name);
     receive(&server, body, &path, compression).await?;
+    if let Err(over) = count_body(&server, &path, content_type.charset).await {
+        return Ok(over.into_response());
+    }
     let (batch, at) = (server.new_batch(), server.now());
     let folder_of = server
         .mappings()

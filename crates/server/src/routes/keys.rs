@@ -3,13 +3,15 @@
 use axum::Json;
 use axum::http::StatusCode;
 use rollbook_app::AppError;
-use rollbook_app::access::{Authenticator, IssuedKey, KeyInfo, KeyPrefix, NewKey};
+use rollbook_app::access::{Authenticator, Bounds, IssuedKey, KeyInfo, KeyPrefix, NewKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::access::Authorized;
 use crate::answered::{Answered, Told};
-use crate::api::scalars::{KeyRight, KeyRole, Label, Length, Prefix, StatusOfKey, Tenant, Time};
+use crate::api::scalars::{
+    Key, KeyRight, KeyRole, Label, Length, Over, Prefix, StatusOfKey, Tenant, Time,
+};
 use crate::http::extract::{Body, PathParam};
 use crate::problem::Problem;
 use crate::state::Server;
@@ -28,6 +30,20 @@ pub(crate) struct NewApiKey {
     /// The tenants that it is for; the served one by default.
     #[schema(max_items = 100)]
     tenants: Option<Vec<Tenant>>,
+    /// Bound to these segments: nothing else is visible.
+    #[schema(max_items = 100)]
+    segments: Option<Vec<Key>>,
+    /// Bound to segments with one of these tags.
+    #[schema(max_items = 100)]
+    tags: Option<Vec<Label>>,
+    /// Bound to segments of these channels.
+    #[schema(max_items = 100)]
+    channels: Option<Vec<Over>>,
+    /// Bound to these columns of persons: others are masked.
+    #[schema(max_items = 100)]
+    columns: Option<Vec<Label>>,
+    /// For a trial: the rows that it sends and gets in an hour are limited.
+    trial: Option<bool>,
     /// When it ends, counted from now; never by default.
     expires: Option<Length>,
 }
@@ -42,6 +58,13 @@ pub(crate) struct ApiKey {
     /// Rights beyond those of the role.
     rights: Vec<KeyRight>,
     tenants: Vec<Tenant>,
+    /// Bound to these segments; not bound if empty, like the three lists below.
+    segments: Vec<Key>,
+    tags: Vec<String>,
+    channels: Vec<Over>,
+    columns: Vec<String>,
+    /// Whether its rows are limited.
+    trial: bool,
     status: StatusOfKey,
     created_at: Time,
     expires_at: Option<Time>,
@@ -71,6 +94,11 @@ impl From<KeyInfo> for ApiKey {
             role: Scalar(key.role),
             rights: key.rights.into_iter().map(Scalar).collect(),
             tenants: key.tenants.into_iter().map(Scalar).collect(),
+            segments: key.bounds.segments.into_iter().map(Scalar).collect(),
+            tags: key.bounds.tags,
+            channels: key.bounds.channels.into_iter().map(Scalar).collect(),
+            columns: key.bounds.columns,
+            trial: key.trial,
             status: Scalar(key.status),
             created_at: Scalar(key.created_at),
             expires_at: key.expires_at.map(Scalar),
@@ -88,6 +116,11 @@ impl From<IssuedKey> for IssuedApiKey {
     }
 }
 
+/// An optional list as a list.
+fn listed<T, U>(list: Option<Vec<T>>, of: fn(T) -> U) -> Vec<U> {
+    list.into_iter().flatten().map(of).collect()
+}
+
 /// The authenticator; requests about keys are answered by the server itself, which has one.
 pub(super) fn authenticator(server: &Server) -> Result<&Authenticator, Problem> {
     server.authenticator().ok_or_else(Problem::internal)
@@ -102,7 +135,7 @@ pub(super) async fn list(Authorized(server): Authorized) -> Result<Json<Vec<ApiK
     Ok(Json(listed.into_iter().map(ApiKey::from).collect()))
 }
 
-/// Creates an API key, with at most the rights of the caller
+/// Creates an API key, with at most the rights and bounds of the caller
 ///
 /// The first key of a lake is created by the command `api-key create`: from then on every request needs one.
 #[utoipa::path(post, path = "/v1/keys", operation_id = "create_key", tag = "server", request_body = NewApiKey,
@@ -130,6 +163,13 @@ pub(super) async fn create(
         tenants: tenants
             .filter(|all: &Vec<_>| !all.is_empty())
             .unwrap_or_else(served),
+        bounds: Bounds {
+            segments: listed(new.segments, |key| key.0),
+            tags: listed(new.tags, |tag| tag.0.0),
+            channels: listed(new.channels, |channel| channel.0),
+            columns: listed(new.columns, |column| column.0.0),
+        },
+        trial: new.trial.unwrap_or(false),
         expires: new.expires.map(|span| span.0),
     };
     let keys = authenticator(&server)?.keys();

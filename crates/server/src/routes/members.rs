@@ -143,6 +143,9 @@ pub(crate) struct Members {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<People>>)]
     persons: Option<Box<RawValue>>,
+    /// Columns of `fields` that are null because the key of the caller is not for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masked: Option<Vec<String>>,
     /// Token of the next page; null on the last one.
     next_page_token: Option<String>,
     /// Number of members on all pages.
@@ -167,7 +170,8 @@ pub(crate) struct Members {
 /// Lists the members as of the last refresh
 ///
 /// All pages are from the membership of the first page, whatever is ingested or refreshed meanwhile. In
-/// formats other than JSON the token of the next page is in the header `x-next-page-token`.
+/// formats other than JSON the token of the next page is in the header `x-next-page-token`, and the names of masked
+/// columns are in `x-masked-columns`.
 #[utoipa::path(get, path = "/v1/segments/{key}/members", operation_id = "list_members", tag = "segments",
     params(("key" = inline(Key), Path), MembersParams),
     responses(
@@ -221,6 +225,7 @@ pub(super) async fn page(
     if has_etag && is_current(&headers, &tag) {
         return Ok(not_modified(tag));
     }
+    let masked = server.grant().masked(&columns);
     let rows = match columns.is_empty() {
         true => None,
         false => {
@@ -233,7 +238,7 @@ pub(super) async fn page(
         }
     };
     let count = page.members.len();
-    let mut response = encode(page, rows, format)?;
+    let mut response = encode(page, rows, &masked, format)?;
     Answered::rows(count).tell(response.headers_mut());
     if has_etag && let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);
@@ -341,10 +346,11 @@ pub(super) fn keys(text: Option<&str>) -> Result<Vec<SegmentKey>, Problem> {
 fn encode(
     page: MemberPage,
     rows: Option<RecordBatch>,
+    masked: &[String],
     format: Format,
 ) -> Result<Response, Problem> {
     let next = page.next.as_deref();
-    let headers = headers(&page.refreshed, &page.freshness, page.count, next);
+    let headers = headers(&page.refreshed, &page.freshness, page.count, next, masked);
     let failed = |source| Problem::from(AppError::Rows { source });
     let Some(format) = format.export_format() else {
         let rows = rows.map(|rows| rollbook_app::rows::json(&[rows]));
@@ -354,6 +360,7 @@ fn encode(
         let members = Members {
             members: page.members,
             persons,
+            masked: (!masked.is_empty()).then(|| masked.to_vec()),
             next_page_token: page.next,
             count: page.count,
             snapshot: page.refreshed.snapshot,
@@ -377,8 +384,11 @@ fn headers(
     freshness: &segments::Freshness,
     count: u64,
     next: Option<&str>,
+    masked: &[String],
 ) -> HeaderMap {
+    let masked = (!masked.is_empty()).then(|| masked.join(","));
     let pairs = [
+        ("x-masked-columns", masked),
         ("x-next-page-token", next.map(str::to_owned)),
         ("x-count", Some(count.to_string())),
         ("x-snapshot", Some(refreshed.snapshot.to_string())),

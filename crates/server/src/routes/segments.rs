@@ -95,7 +95,11 @@ pub(crate) struct Segment {
     key: SegmentKey,
     name: String,
     description: Option<String>,
-    criteria: String,
+    /// Null for keys that are bound.
+    criteria: Option<String>,
+    /// What is null because the key of the caller is bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    masked: Option<Vec<String>>,
     revision: u64,
     #[schema(value_type = Time)]
     updated_at: Timestamp,
@@ -168,7 +172,8 @@ impl From<ListedSegment> for Segment {
             key: definition.key,
             name: definition.name,
             description: definition.description,
-            criteria: definition.criteria,
+            criteria: (!listed.is_masked).then_some(definition.criteria),
+            masked: listed.is_masked.then(|| vec!["criteria".to_owned()]),
             revision: definition.revision,
             updated_at: definition.updated_at,
             refresh: definition.refresh,

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::http::StatusCode;
-use rollbook_app::access::{Grant, NewKey, Right, Role};
+use rollbook_app::access::{Bounds, Grant, NewKey, Right, Role};
 use rollbook_app::tenants::{TenantStatus, TenantWithUsage, Usage};
 use rollbook_app::{AppError, Quotas};
 use rollbook_model::TenantName;
@@ -161,6 +161,8 @@ pub(super) async fn create(
         rights: Vec::new(),
         tenants: vec![info.tenant.clone()],
         expires: None,
+        bounds: Bounds::default(),
+        trial: false,
     };
     let keys = authenticator(&server)?.keys();
     let issued = keys.create(&key, &Grant::local(), now).await?;

@@ -34,6 +34,13 @@ impl Refusals {
         let unlisted = std::mem::take(&mut count.unlisted);
         Some((unlisted > 0).then_some(unlisted))
     }
+
+    /// How many were only counted since the last one that was listed, at the end of the server.
+    pub(crate) fn take_unlisted(&self) -> Option<u64> {
+        let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unlisted = std::mem::take(&mut count.unlisted);
+        (unlisted > 0).then_some(unlisted)
+    }
 }
 
 #[cfg(test)]
@@ -51,5 +58,11 @@ mod tests {
         refusals.0.lock().unwrap().second = None;
         assert_eq!(refusals.list(), Some(Some(2)));
         assert_eq!(refusals.list(), Some(None));
+        assert_eq!(refusals.take_unlisted(), None);
+        for _ in 0..LISTED {
+            refusals.list();
+        }
+        assert_eq!(refusals.take_unlisted(), Some(2));
+        assert_eq!(refusals.take_unlisted(), None);
     }
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use rollbook_app::access::{Right, Role};
+use rollbook_app::access::{Bounds, Right, Role};
 
 use super::{lake_with_persons, problem, token};
 use crate::http::documented_examples::{ask, examples};
 use crate::support::server::Server;
+
+/// The column of keys that are bound to segments or columns.
+const BOUND: &str = "bound key";
 
 /// A row of a table: whether each role may, by the name of the role.
 type Cells = BTreeMap<String, bool>;
@@ -25,8 +28,9 @@ fn table(heading: &str) -> BTreeMap<String, (String, Cells)> {
         cells.map(|cell| cell.trim().replace('`', "")).collect()
     };
     let names = cells(lines.next().unwrap());
-    let roles = Role::ALL.map(|role| role.name().to_owned());
-    assert_eq!(names[2..], roles);
+    let mut columns: Vec<&str> = Role::ALL.map(Role::name).to_vec();
+    columns.push(BOUND);
+    assert_eq!(names[2..], columns);
     let mut rows = BTreeMap::new();
     for line in lines.skip(1) {
         let row = cells(line);
@@ -53,6 +57,7 @@ fn documented_roles_have_the_documented_rights() {
         for role in Role::ALL {
             assert_eq!(may[role.name()], role.rights().has(right), "{role} {right}");
         }
+        assert_eq!(may[BOUND], Bounds::RIGHTS.has(right), "{right}");
     }
 }
 
@@ -79,6 +84,8 @@ fn every_route_answers_every_role_as_documented() {
         }
     });
     let of_lacking: Vec<_> = of_lacking.into_iter().map(Option::unwrap).collect();
+    // One with all rights that a bound key can have.
+    let bound = token(&lake, "admin", &["--segments", "big-spenders,lapsed"]);
     let server = Server::start(&lake, "default");
     let mut rows = table("Routes");
     // The document does not describe itself.
@@ -118,10 +125,11 @@ fn every_route_answers_every_role_as_documented() {
                 );
             }
         }
-        for (role, token) in &of_roles {
+        let of_roles = of_roles.iter().map(|(role, token)| (role.name(), token));
+        for (role, token) in of_roles.chain([(BOUND, &bound)]) {
             let answer = ask(&server, Some(token), &example);
             let what = format!("{route} as {role}: {}", answer.status);
-            match may[role.name()] {
+            match may[role] {
                 true => {
                     assert_ne!(answer.status, 401, "{what}");
                     let is_refused = answer.status == 403 && problem(&answer).1 == "forbidden";

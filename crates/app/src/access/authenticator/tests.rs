@@ -5,7 +5,7 @@ use rollbook_model::{Span, Timestamp};
 
 use super::Authenticator;
 use crate::access::grant::Login;
-use crate::access::{ApiKeys, Grant, IssuedKey, NewKey, Right, Rights, Role};
+use crate::access::{ApiKeys, Bounds, Grant, IssuedKey, NewKey, Right, Rights, Role};
 
 fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -17,6 +17,8 @@ fn key(role: Role) -> NewKey {
         role,
         rights: Vec::new(),
         tenants: vec!["a".parse().unwrap()],
+        bounds: Bounds::default(),
+        trial: false,
         expires: None,
     }
 }
@@ -137,6 +139,8 @@ async fn keys_expire() {
     let folder = tempfile::tempdir().unwrap();
     let (keys, at) = (keys_in(&folder), time("2026-01-01"));
     let new = NewKey {
+        bounds: Bounds::default(),
+        trial: false,
         expires: Some(Span::days(90)),
         ..key(Role::Viewer)
     };
@@ -242,9 +246,18 @@ async fn a_key_grants_nothing_that_its_creator_lacks() {
         let refused = keys.create(&new, &by, at).await.unwrap_err();
         assert_eq!(refused.code().0, code, "{new:?}");
     }
+    // Nor does it take a key that may do more.
+    let more = created(&keys, &key(Role::Admin), at).await.key.prefix;
+    let week = "7d".parse().unwrap();
+    for refused in [
+        keys.revoke(&more, &by, at).await.unwrap_err(),
+        keys.rotate(&more, week, &by, at).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.code().0, "forbidden");
+    }
     // Keys of other tenants are as unknown as keys that do not exist.
     let of_others = created(&keys, &elsewhere, at).await;
-    assert_eq!(keys.list(&by, at).await.unwrap().len(), 1);
+    assert_eq!(keys.list(&by, at).await.unwrap().len(), 2);
     let revoked = keys
         .revoke(&of_others.key.prefix, &by, at)
         .await

@@ -4,6 +4,7 @@ use rollbook_model::{TenantName, Timestamp};
 
 use super::{ApiKeys, IssuedKey, NewKey};
 use crate::AppError;
+use crate::access::bounds::Bounds;
 use crate::access::rights::Role;
 
 const NAME: &str = "first admin";
@@ -29,6 +30,8 @@ impl ApiKeys {
             role: Role::Admin,
             rights: Vec::new(),
             tenants: vec![tenant.clone()],
+            bounds: Bounds::default(),
+            trial: false,
             expires: None,
         };
         let prefix = PREFIX.parse().expect("it has the form of prefixes");

@@ -3,7 +3,7 @@
 use rollbook_lake::Store;
 use rollbook_model::{Span, Timestamp};
 
-use crate::access::{ApiKeys, Authenticator, Caller, Grant, IssuedKey, NewKey, Role};
+use crate::access::{ApiKeys, Authenticator, Bounds, Caller, Grant, IssuedKey, NewKey, Role};
 
 fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -32,6 +32,8 @@ impl Fixture {
             role: Role::Analyst,
             rights: Vec::new(),
             tenants: vec!["a".parse().unwrap()],
+            bounds: Bounds::default(),
+            trial: false,
             expires,
         };
         self.keys.create(&new, &Grant::local(), at).await.unwrap()

@@ -273,7 +273,10 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
         "create_key" => &[
             BODY,
             WRITES,
-            &[(409, &["first_key"]), (422, &["invalid_key_name"])],
+            &[
+                (409, &["first_key"]),
+                (422, &["invalid_key_name", "invalid_bounds"]),
+            ],
         ],
         "revoke_key" => &[
             PATH,

@@ -63,7 +63,8 @@ pub(super) async fn answer(
     if has_etag && is_current(request_headers, &tag) {
         return Ok(not_modified(tag));
     }
-    let answered = headers(&refreshed, &freshness, members.len(), None);
+    let masked = server.grant().masked(&columns);
+    let answered = headers(&refreshed, &freshness, members.len(), None, &masked);
     let count = usize::try_from(members.len()).unwrap_or(usize::MAX);
     let hash = params.hash.map(|hash| hash.0);
     let mut parts = MemberParts::new(server, refreshed, members, columns, hash, form);
