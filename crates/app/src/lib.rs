@@ -13,6 +13,7 @@ mod page_token;
 pub mod persons;
 pub mod process_usage;
 pub mod readiness;
+pub mod retention;
 pub mod rows;
 pub mod scores;
 pub mod secrets;

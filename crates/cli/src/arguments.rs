@@ -7,6 +7,7 @@ mod files;
 mod identity;
 mod jwt;
 mod lake;
+mod retention;
 mod secret;
 mod segment;
 mod serve;
@@ -120,7 +121,7 @@ pub(crate) enum Command {
     /// Define segments and list their members
     #[command(subcommand)]
     Segment(Segment),
-    /// Look up, show, export or erase a person
+    /// Look up, show, export, erase or hold a person
     #[command(subcommand)]
     Person(Person),
     /// Decide which records belong to one person
@@ -161,6 +162,9 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say how long rows and personal values are kept, and remove what is older
+    #[command(subcommand)]
+    Retention(Retention),
     /// Show or rotate the keys that encrypt personal values
     #[command(subcommand)]
     Keys(Keys),
@@ -224,6 +228,7 @@ pub(crate) use identity::{
 };
 pub(crate) use jwt::Jwt;
 pub(crate) use lake::{Backup, BackupCommand, Journal, JournalCommand, Keys, Snapshot};
+pub(crate) use retention::Retention;
 pub(crate) use secret::{PutSecret, Secret};
 pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};
 pub(crate) use serve::Serve;

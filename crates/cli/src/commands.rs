@@ -25,6 +25,7 @@ mod journal;
 mod maintenance;
 mod person;
 mod recorded;
+mod retention;
 mod score;
 mod secret;
 mod segment;
@@ -71,6 +72,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::ApiKey(arguments) => api_key::run(&workspace, arguments, format).await,
             Command::Keys(arguments) => maintenance::keys(&workspace, arguments, format).await,
             Command::Secret(arguments) => secret::run(&workspace, arguments, format).await,
+            Command::Retention(arguments) => retention::run(&workspace, arguments, format).await,
             _ => Ok(()),
         };
         let kept = recorded.end(&workspace, &done).await;
@@ -115,6 +117,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             maintenance::snapshot(&workspace, arguments, format).await?
         }
         Command::Vacuum { dry_run } => maintenance::vacuum(&workspace, dry_run, format).await?,
+        Command::Retention(arguments) => retention::run(&workspace, arguments, format).await?,
         Command::Keys(arguments) => maintenance::keys(&workspace, arguments, format).await?,
         Command::Check => return maintenance::check(&workspace, format).await,
         Command::Backup(arguments) => maintenance::backup(&workspace, arguments, format).await?,

@@ -127,6 +127,25 @@ pub(crate) enum Person {
         #[command(flatten)]
         how: DecisionOptions,
     },
+    /// Put a person under legal hold: nothing of them is erased, nor removed by retention
+    Hold {
+        /// The id
+        person: i64,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        how: DecisionOptions,
+    },
+    /// End the legal hold of a person
+    Release {
+        /// The id
+        person: i64,
+        #[command(flatten)]
+        how: DecisionOptions,
+    },
+    /// List the persons under legal hold
+    Holds,
     /// Allow records of an erased person to be ingested again, by these values and records
     #[command(arg_required_else_help = true)]
     Readmit {

@@ -7,6 +7,7 @@ use rollbook_app::Workspace;
 use rollbook_app::identity::{PersonLookup, erase, find, readmit};
 use rollbook_app::persons::column_order::in_reading_order;
 use rollbook_app::persons::{self, TimelineQuery, timeline};
+use rollbook_app::retention;
 use serde_json::{Value, json};
 
 use crate::arguments::{OutputFormat, Person};
@@ -107,6 +108,27 @@ pub(super) async fn run(
                 true => {}
             }
             Ok(())
+        }
+        Person::Hold {
+            person,
+            reason,
+            how,
+        } => {
+            let hold =
+                retention::hold(workspace, person, reason.as_deref(), &decider(&how)).await?;
+            print(&Shown::object(&hold)?, format)
+        }
+        Person::Release { person, how } => {
+            let ended = retention::release(workspace, person, &decider(&how)).await?;
+            if ended == 0 {
+                eprintln!("the person was not under legal hold");
+            }
+            print(&Shown::object(&json!({ "holds": ended }))?, format)
+        }
+        Person::Holds => {
+            let holds = retention::holds(workspace).await?;
+            let columns = ["person_id", "reason", "by", "at"];
+            print(&Shown::list(&holds, &columns)?, format)
         }
         Person::Readmit {
             email,
