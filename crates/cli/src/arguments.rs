@@ -224,7 +224,8 @@ pub(crate) use files::{
     FileFormat, Generate, Ingest, IngestCommand, Quarantine, QuarantineCommand,
 };
 pub(crate) use identity::{
-    AmbiguityOption, BlockedCommand, DecisionOptions, Identity, LinkFiles, Person, ReviewCommand,
+    AmbiguityOption, BlockedCommand, DecidedBy, DecisionOptions, Identity, LinkFiles, Person,
+    PersonRequest, ReviewCommand,
 };
 pub(crate) use jwt::Jwt;
 pub(crate) use lake::{Backup, BackupCommand, Journal, JournalCommand, Keys, Snapshot};

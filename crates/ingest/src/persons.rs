@@ -21,4 +21,5 @@ mod review;
 mod suggestions;
 pub(crate) mod without_records;
 
+pub use erasure::named_in_quarantine;
 pub use links::LinkCounts;

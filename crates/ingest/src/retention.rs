@@ -8,7 +8,7 @@ mod due_persons;
 mod held_rows;
 mod old_rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
@@ -17,11 +17,12 @@ use rollbook_lake::vault::Vault;
 use rollbook_lake::{Lake, ORDERS_COMPLETE, State, TableChange};
 use rollbook_model::table::Shape;
 use rollbook_model::{TableDef, Timestamp, tables};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::IngestError;
 use crate::persons::decisions::Decider;
-use crate::persons::erasure::{self, Erasure, Return};
+use crate::persons::erasure::{Erasure, Return};
 use crate::persons::holds;
 use crate::retention::due_persons::DuePersons;
 use crate::retention::held_rows::HeldRows;
@@ -200,25 +201,71 @@ impl Plan {
         for id in &self.refused {
             lake.delete_refused(id).await?;
         }
-        for (table, old) in &self.rows {
-            let def = tables::table(table).expect("it is a canonical table");
-            if def.has_personal() {
-                Vault::new(lake, def).erase(&old.keys).await?;
-            }
-        }
+        let keys = self.pending(lake, base).await?;
         if !self.erasure.records.is_empty() {
             self.erasure.finish(lake, base).await?;
+        }
+        keys.erase(lake).await
+    }
+
+    /// The personal values that [`Plan::finish`] will delete, to be stored before the commit.
+    ///
+    /// # Errors
+    /// [`IngestError::Lake`] where the vault cannot be read.
+    pub async fn pending(&self, lake: &Lake, base: &State) -> Result<PendingKeys, IngestError> {
+        let mut pending: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut add = |def: &'static TableDef, keys: &[RecordBatch]| -> Result<(), IngestError> {
+            let hashes = Vault::new(lake, def).hashes(keys)?.into_iter();
+            let of_table = pending.entry(def.name.to_owned()).or_default();
+            of_table.extend(hashes.map(|hash| format!("{hash:032x}")));
+            Ok(())
+        };
+        for (def, keys) in self.erasure.vault_keys(lake, base).await? {
+            add(def, &keys)?;
+        }
+        for (table, old) in &self.rows {
+            let def = tables::table(table).expect("it is a canonical table");
+            if def.has_personal() && !old.keys.is_empty() {
+                add(def, &old.keys)?;
+            }
+        }
+        Ok(PendingKeys(pending))
+    }
+}
+
+/// Hashes of the vault keys of personal values that are to be deleted, by table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingKeys(BTreeMap<String, BTreeSet<String>>);
+
+impl PendingKeys {
+    /// Deletes the values.
+    async fn erase(&self, lake: &Lake) -> Result<(), IngestError> {
+        for (table, hashes) in &self.0 {
+            let Some(def) = tables::table(table).filter(|def| def.has_personal()) else {
+                continue;
+            };
+            let hashes = hashes.iter().map(|hash| u128::from_str_radix(hash, 16));
+            let hashes: HashSet<u128> = hashes.filter_map(Result::ok).collect();
+            Vault::new(lake, def).erase_hashed(&hashes).await?;
         }
         Ok(())
     }
 }
 
-/// Deletes personal values that an interrupted run left: those of erased records.
+/// Deletes the personal values that a run left which was interrupted after its commit.
 ///
 /// # Errors
-/// [`IngestError::Lake`] where the vault cannot be read or written.
-pub async fn finish_interrupted(lake: &Lake, state: &State) -> Result<(), IngestError> {
-    erasure::forget_again(lake, state).await
+/// [`IngestError::Lake`] where the vault or a document cannot be read or written.
+pub async fn finish_interrupted(
+    lake: &Lake,
+    state: &State,
+    pending: &PendingKeys,
+) -> Result<(), IngestError> {
+    let erasure = Erasure::again(lake, state).await?;
+    if !erasure.records.is_empty() {
+        erasure.finish(lake, state).await?;
+    }
+    pending.erase(lake).await
 }
 
 /// The rows of a table that go; `None` where no rule concerns the table. `rows` are those of tables before it.

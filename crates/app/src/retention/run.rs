@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rollbook_ingest::persons::decide::Decider;
-use rollbook_ingest::retention::{Plan, finish_interrupted};
+use rollbook_ingest::retention::{PendingKeys, Plan, finish_interrupted};
 use rollbook_lake::{Cause, Commit, Lake, OlderSnapshots, Removals, State, Update, ValueName};
 use rollbook_model::{SnapshotNumber, Timestamp};
 use rollbook_segments::ledger::{PrunedLedger, prune};
@@ -36,6 +36,9 @@ pub struct RetentionReport {
     pub snapshot: Option<SnapshotNumber>,
     /// Whether the run has ended. One that was interrupted is ended by the next one.
     pub finished: bool,
+    /// The document with the values that are still to be deleted, until the run has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending: Option<String>,
     /// The rules.
     pub rules: Vec<RetentionRule>,
     /// Removed rows, by table.
@@ -87,6 +90,9 @@ pub async fn run(workspace: &Workspace, decider: &Decider) -> Result<RetentionRe
                 return Ok(Update::Keep((report, None)));
             }
             report.snapshot = Some(base.number.next());
+            let pending = plan.pending(lake, &base).await?;
+            let pending = lake.put_content("_retention/pending", &pending).await?;
+            report.pending = Some(pending);
             let (commit, path) =
                 commit_of(lake, &base, &rules, &plan, &ledger, &report, decider).await?;
             Ok::<_, AppError>(Update::commit(commit, (report, Some((base, plan, path)))))
@@ -96,8 +102,7 @@ pub async fn run(workspace: &Workspace, decider: &Decider) -> Result<RetentionRe
     if let Some((base, plan, path)) = rest {
         plan.finish(&lake, &base).await?;
         lake.retire_before(base.number.next()).await?;
-        report.finished = true;
-        lake.replace_document(&path, &report).await?;
+        end(&lake, &path, &mut report).await?;
     }
     Ok(report)
 }
@@ -120,14 +125,28 @@ async fn end_interrupted(lake: &Lake) -> Result<(), AppError> {
     let Some(removals) = state.removals()? else {
         return Ok(());
     };
-    lake.retire_before(removals.snapshot).await?;
     if let Some(path) = removals.reports.last() {
         let mut report: RetentionReport = lake.document(path).await?;
         if !report.finished {
-            finish_interrupted(lake, &state).await?;
-            report.finished = true;
-            lake.replace_document(path, &report).await?;
+            let pending: Option<PendingKeys> = match &report.pending {
+                Some(pending) => lake.find_document(pending).await?,
+                None => None,
+            };
+            finish_interrupted(lake, &state, &pending.unwrap_or_default()).await?;
+            lake.retire_before(removals.snapshot).await?;
+            end(lake, path, &mut report).await?;
         }
+    }
+    Ok(())
+}
+
+/// Notes in the report that the run has ended.
+async fn end(lake: &Lake, path: &str, report: &mut RetentionReport) -> Result<(), AppError> {
+    let pending = report.pending.take();
+    report.finished = true;
+    lake.replace_document(path, report).await?;
+    if let Some(pending) = pending {
+        lake.remove_document(&pending).await?;
     }
     Ok(())
 }
@@ -149,6 +168,7 @@ fn report_of(
         by: decider.by.clone(),
         snapshot: None,
         finished: false,
+        pending: None,
         rules: rules.rules.clone(),
         rows: counts(&plan.removed_rows),
         values: counts(&plan.removed_values),

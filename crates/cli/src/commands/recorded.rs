@@ -5,7 +5,7 @@ use rollbook_app::access::IssuedKey;
 use rollbook_app::audit::{Act, Caller, DONE};
 use rollbook_app::{AppError, Workspace};
 
-use crate::arguments::{ApiKey, Command, Keys, Person, Retention, Secret};
+use crate::arguments::{ApiKey, Command, Keys, Person, PersonRequest, Retention, Secret};
 use crate::commands::clock::now;
 
 /// The result of a command that has not ended yet.
@@ -28,6 +28,14 @@ impl Recorded {
                 ("person timeline", Some(*person), None)
             }
             Command::Person(Person::Erase { person, .. }) => ("person erase", Some(*person), None),
+            Command::Person(Person::Request(request)) => {
+                let (name, person) = match request {
+                    PersonRequest::Export { person, .. } => ("person request export", person),
+                    PersonRequest::Erase { person, .. } => ("person request erase", person),
+                    PersonRequest::Restrict { person, .. } => ("person request restrict", person),
+                };
+                (name, Some(*person), None)
+            }
             Command::Person(Person::Hold { person, .. }) => ("person hold", Some(*person), None),
             Command::Person(Person::Release { person, .. }) => {
                 ("person release", Some(*person), None)

@@ -62,11 +62,33 @@ impl Erasure {
         base: &State,
         persons: &[i64],
     ) -> Result<Self, IngestError> {
-        let persons: Vec<i64> = persons.iter().copied().filter(|one| *one != 0).collect();
+        let persons: HashSet<i64> = persons.iter().copied().filter(|one| *one != 0).collect();
+        let files = &base.table(tables::IDENTITIES.name).files;
         let records = match persons.is_empty() {
             true => Vec::new(),
-            false => records::of_persons(lake, base, &persons).await?,
+            false => records::read(lake, files, |_, person| persons.contains(&person)).await?,
         };
+        Self::of_records(lake, base, records).await
+    }
+
+    /// The erasure of all persons who are erased already, to repeat one that was interrupted.
+    pub(crate) async fn again(lake: &Lake, state: &State) -> Result<Self, IngestError> {
+        let erased = erased_records(lake, state).await?;
+        let records = match erased.is_empty() {
+            true => Vec::new(),
+            false => {
+                let files = &state.table(tables::IDENTITIES.name).files;
+                records::read(lake, files, |identity, _| erased.contains(&identity)).await?
+            }
+        };
+        Self::of_records(lake, state, records).await
+    }
+
+    async fn of_records(
+        lake: &Lake,
+        base: &State,
+        records: Vec<PersonRecord>,
+    ) -> Result<Self, IngestError> {
         let identities: HashSet<i64> = records.iter().map(|record| record.identity).collect();
         let known = MatchKeyIndex::load(lake).await?;
         let naming = match records.is_empty() {
@@ -88,10 +110,7 @@ impl Erasure {
         base: &State,
     ) -> Result<BTreeMap<&'static str, u64>, IngestError> {
         let mut values = BTreeMap::new();
-        if self.records.is_empty() {
-            return Ok(values);
-        }
-        for (def, keys) in keys(lake, base, &self.identities, &self.naming).await? {
+        for (def, keys) in self.vault_keys(lake, base).await? {
             let count: usize = keys.iter().map(RecordBatch::num_rows).sum();
             values.insert(def.name, count as u64);
         }
@@ -119,6 +138,18 @@ impl Erasure {
             }
         }
         Ok(rows)
+    }
+
+    /// The keys of their personal values, and of rows in quarantine that name them, by table.
+    pub(crate) async fn vault_keys(
+        &self,
+        lake: &Lake,
+        base: &State,
+    ) -> Result<Vec<(&'static TableDef, Vec<RecordBatch>)>, IngestError> {
+        match self.records.is_empty() {
+            true => Ok(Vec::new()),
+            false => keys(lake, base, &self.identities, &self.naming).await,
+        }
     }
 
     /// The ids of their records.
@@ -221,6 +252,19 @@ impl Erasure {
         forget(lake, base, &self.identities, &self.naming).await?;
         Ok(texts)
     }
+}
+
+/// The ids of the rows in quarantine that name a person.
+///
+/// # Errors
+/// [`IngestError::Lake`] where the table or its vault cannot be read.
+pub async fn named_in_quarantine(
+    lake: &Lake,
+    state: &State,
+    person: i64,
+) -> Result<HashSet<String>, IngestError> {
+    let erasure = Erasure::of(lake, state, &[person]).await?;
+    erasure.quarantined(lake, state).await
 }
 
 /// Deletes personal values that a run wrote for persons who were erased while it ran.

@@ -169,7 +169,9 @@ impl Lake {
         from: SnapshotNumber,
         mut visit: impl FnMut(&State) -> Result<(), LakeError>,
     ) -> Result<(), LakeError> {
-        let first = self.head().await?.first_retained()?.unwrap_or_default();
+        let (_, newest) = self.span().await?;
+        let first = self.replay(newest).await?.first_retained()?;
+        let first = first.unwrap_or_default();
         let from = from.max(first);
         for (_, named) in self.named_documents().await? {
             if named.number >= first {
