@@ -17,8 +17,16 @@ pub struct PrunedLedger {
     pub kept: u64,
     /// The greatest snapshot that a removed change was committed as.
     pub until: SnapshotNumber,
-    /// The pages to write, each with the persons of its moves; `None` for a page that stays.
-    pages: Vec<(PagePointer, Option<(Page, Vec<RoaringTreemap>)>)>,
+    /// The pages, each with its new content; `None` for a page that stays.
+    pages: Vec<(PagePointer, Option<NewPage>)>,
+}
+
+/// A page to write.
+#[derive(Debug)]
+struct NewPage {
+    page: Page,
+    /// The persons of its moves, in order.
+    persons: Vec<RoaringTreemap>,
 }
 
 /// Finds the entries and exits that were computed before `line`, without those of the persons in `keep`.
@@ -65,7 +73,11 @@ pub async fn prune(
                 left.changes.push(change);
             }
         }
-        pruned.pages.push((pointer, Some((left, sets))));
+        let new = NewPage {
+            page: left,
+            persons: sets,
+        };
+        pruned.pages.push((pointer, Some(new)));
     }
     Ok(pruned)
 }
@@ -82,7 +94,7 @@ impl PrunedLedger {
     ) -> Result<(String, Option<Value>), SegmentError> {
         let mut pointers: Vec<PagePointer> = Vec::new();
         for (at, (pointer, changed)) in self.pages.iter().enumerate() {
-            let Some((page, persons)) = changed else {
+            let Some(NewPage { page, persons }) = changed else {
                 pointers.push(pointer.clone());
                 continue;
             };
