@@ -88,6 +88,11 @@ pub const MAPPINGS: &[MappingFile] = &[
     ),
     mapping(
         "native",
+        "consents",
+        include_str!("../mappings/native/consents.sql"),
+    ),
+    mapping(
+        "native",
         "deal_lines",
         include_str!("../mappings/native/deal_lines.sql"),
     ),

@@ -10,5 +10,7 @@ pub const DEALS: &str = include_str!("../traits/deals.sql");
 pub const ACTIVITIES: &str = include_str!("../traits/activities.sql");
 /// Open tickets.
 pub const TICKETS: &str = include_str!("../traits/tickets.sql");
+/// The latest consents.
+pub const CONSENTS: &str = include_str!("../traits/consents.sql");
 /// The persons that meet a condition, which replaces `true`.
 pub const MATCHING_PEOPLE: &str = include_str!("../people/matching.sql");

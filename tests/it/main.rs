@@ -9,5 +9,6 @@ mod http;
 mod identity;
 mod ingest;
 mod oracle;
+mod retention;
 mod segments;
 mod support;

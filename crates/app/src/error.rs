@@ -321,6 +321,25 @@ pub enum AppError {
     /// The first API key cannot be created by a request that has none.
     #[error("the first API key is not created over HTTP: from then on every request needs one")]
     FirstKey,
+    /// No rule of retention has this name.
+    #[error(
+        "`{rule}` has no rows that grow old{}; rules are for {known}",
+        nearest.as_ref().map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+    )]
+    UnknownRetentionRule {
+        /// The name that was given.
+        rule: String,
+        /// The rule that was probably meant.
+        nearest: Option<&'static str>,
+        /// The names of all rules.
+        known: String,
+    },
+    /// A number of days that no rule of retention can have.
+    #[error("a rule of retention takes from {least} to {most} days", least = bounds.start(), most = bounds.end())]
+    RetentionDays {
+        /// The least and the greatest number.
+        bounds: std::ops::RangeInclusive<u32>,
+    },
     /// There is no secret of this name.
     #[error("there is no secret `{name}`")]
     UnknownSecret {

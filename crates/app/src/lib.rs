@@ -15,6 +15,7 @@ pub mod process_usage;
 mod quotas;
 pub mod readiness;
 mod recent;
+pub mod retention;
 pub mod rows;
 pub mod scores;
 pub mod secrets;

@@ -15,10 +15,15 @@ use crate::segments::{PersonChange, changes_of_person};
 use crate::{AppError, Workspace};
 
 mod export;
+mod requests;
 mod timeline;
 
 pub use column_order::columns;
 pub use export::{PersonExport, export};
+pub use requests::{
+    Fulfilled, HeldData, Receipt, RequestKind, Restricted, receipts, request_erasure,
+    request_export, request_restriction,
+};
 pub use timeline::{Timeline, TimelineQuery, timeline};
 
 /// Columns of consent.

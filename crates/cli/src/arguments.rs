@@ -7,6 +7,7 @@ mod files;
 mod identity;
 mod jwt;
 mod lake;
+mod retention;
 mod secret;
 mod segment;
 mod serve;
@@ -122,7 +123,7 @@ pub(crate) enum Command {
     /// Define segments and list their members
     #[command(subcommand)]
     Segment(Segment),
-    /// Look up, show, export or erase a person
+    /// Look up, show, export, erase or hold a person
     #[command(subcommand)]
     Person(Person),
     /// Decide which records belong to one person
@@ -166,6 +167,9 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Say how long rows and personal values are kept, and remove what is older
+    #[command(subcommand)]
+    Retention(Retention),
     /// Show or rotate the keys that encrypt personal values
     #[command(subcommand)]
     Keys(Keys),
@@ -225,10 +229,12 @@ pub(crate) use files::{
     FileFormat, Generate, Ingest, IngestCommand, Quarantine, QuarantineCommand,
 };
 pub(crate) use identity::{
-    AmbiguityOption, BlockedCommand, DecisionOptions, Identity, LinkFiles, Person, ReviewCommand,
+    AmbiguityOption, BlockedCommand, DecidedBy, DecisionOptions, Identity, LinkFiles, Person,
+    PersonRequest, ReviewCommand,
 };
 pub(crate) use jwt::Jwt;
 pub(crate) use lake::{Backup, BackupCommand, Journal, JournalCommand, Keys, Snapshot};
+pub(crate) use retention::Retention;
 pub(crate) use secret::{PutSecret, Secret};
 pub(crate) use segment::{Members, Put, Segment, Suppression, Traits};
 pub(crate) use serve::Serve;

@@ -26,6 +26,7 @@ mod journal;
 mod maintenance;
 mod person;
 mod recorded;
+mod retention;
 mod score;
 mod secret;
 mod segment;
@@ -83,6 +84,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Keys(arguments) => maintenance::keys(&workspace, arguments, format).await,
             Command::Secret(arguments) => secret::run(&workspace, arguments, format).await,
             Command::Tenant(arguments) => tenant::run(&workspace, arguments, format).await,
+            Command::Retention(arguments) => retention::run(&workspace, arguments, format).await,
             _ => Ok(()),
         };
         let kept = recorded.end(&workspace, &done).await;
@@ -130,6 +132,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             maintenance::snapshot(&workspace, arguments, format).await?
         }
         Command::Vacuum { dry_run } => maintenance::vacuum(&workspace, dry_run, format).await?,
+        Command::Retention(arguments) => retention::run(&workspace, arguments, format).await?,
         Command::Keys(arguments) => maintenance::keys(&workspace, arguments, format).await?,
         Command::Check => return maintenance::check(&workspace, format).await,
         Command::Backup(arguments) => maintenance::backup(&workspace, arguments, format).await?,

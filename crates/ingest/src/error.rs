@@ -14,6 +14,12 @@ pub enum IngestError {
         /// The id.
         person: i64,
     },
+    /// A person under legal hold.
+    #[error("person {person} is under legal hold: nothing of them may be deleted")]
+    Held {
+        /// The id.
+        person: i64,
+    },
     /// One person is named twice.
     #[error("person {person} cannot be merged with themselves")]
     SamePerson {

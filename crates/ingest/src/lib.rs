@@ -3,13 +3,14 @@
 //!
 //! Lowest first: `mapping` (what a mapping says), `rows` (rows from a mapping's output to the lake's
 //! tables), `quarantine` (rows that were refused), `persons` (which records are one person), `inspect`
-//! (profile of a file), `run` (one run from files to a commit).
+//! (profile of a file), `retention` (rows and persons whose time is over), `run` (one run from files to a commit).
 
 mod error;
 pub mod inspect;
 pub mod mapping;
 pub mod persons;
 mod quarantine;
+pub mod retention;
 mod rows;
 mod run;
 

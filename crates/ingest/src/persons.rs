@@ -4,7 +4,9 @@ mod component;
 pub mod decide;
 pub(crate) mod decisions;
 pub mod erase;
+pub(crate) mod erasure;
 pub mod erasure_list;
+pub mod holds;
 pub(crate) mod identifying_values;
 pub(crate) mod identities;
 pub(crate) mod link;
@@ -19,4 +21,5 @@ mod review;
 mod suggestions;
 pub(crate) mod without_records;
 
+pub use erasure::named_in_quarantine;
 pub use links::LinkCounts;

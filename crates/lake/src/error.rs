@@ -82,6 +82,16 @@ pub enum LakeError {
         /// The number of the snapshot.
         number: SnapshotNumber,
     },
+    /// The snapshot, or the time of a change, is before a retention run: what was removed is gone from it, too.
+    #[error(
+        "{what} is gone: the retention run of snapshot {first} removed data, and all older snapshots with it"
+    )]
+    Removed {
+        /// What was asked for.
+        what: String,
+        /// The snapshot of the retention run.
+        first: SnapshotNumber,
+    },
     /// The other lake is not a backup of an earlier state of this one.
     #[error("the copy is not a backup of an earlier state of this lake")]
     NotACopy,

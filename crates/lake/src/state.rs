@@ -10,7 +10,7 @@ pub mod value_name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};
 
-use rollbook_model::{Settings, SnapshotNumber};
+use rollbook_model::{Settings, SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::LakeError;
@@ -86,6 +86,21 @@ impl TableChange {
     }
 }
 
+/// The retention runs up to a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removals {
+    /// The snapshot of the last run that removed something. Older ones are gone.
+    pub snapshot: SnapshotNumber,
+    /// Changes of memberships that were committed up to this snapshot may be missing in the ledger.
+    #[serde(default)]
+    pub changes: SnapshotNumber,
+    /// Changes of memberships that were computed before this time may be missing in the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes_before: Option<Timestamp>,
+    /// The objects of the reports of all runs, oldest first.
+    pub reports: Vec<String>,
+}
+
 /// All tables and named values at one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct State {
@@ -112,6 +127,19 @@ impl State {
     pub fn settings(&self) -> Result<Settings, LakeError> {
         self.value(&ValueName::Settings.to_string())
             .map(Option::unwrap_or_default)
+    }
+
+    /// The last retention run that removed something; `None` if there was none.
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`]: the stored value cannot be parsed.
+    pub fn removals(&self) -> Result<Option<Removals>, LakeError> {
+        self.value(&ValueName::Removals.to_string())
+    }
+
+    /// The first snapshot that a retention run left; `None` if there was no such run.
+    pub(crate) fn first_retained(&self) -> Result<Option<SnapshotNumber>, LakeError> {
+        Ok(self.removals()?.map(|removals| removals.snapshot))
     }
 
     /// A named value, `None` where the snapshot holds no value of that name.

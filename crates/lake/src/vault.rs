@@ -260,15 +260,34 @@ impl<'a> Vault<'a> {
         self.remove_keys(keys, ReplacedRuns::Delete).await
     }
 
+    /// The hashes of the keys in `keys` (columns `def.vault_keys()`), for [`Vault::erase_hashed`].
+    ///
+    /// # Errors
+    /// [`LakeError::Damaged`], [`LakeError::Schema`]: the rows lack a key column.
+    pub fn hashes(&self, keys: &[RecordBatch]) -> Result<HashSet<u128>, LakeError> {
+        let mut hashes = HashSet::new();
+        for batch in keys {
+            hashes.extend(self.key_hashes(batch)?);
+        }
+        Ok(hashes)
+    }
+
+    /// Like [`Vault::erase`], for keys of which only the hashes are known.
+    ///
+    /// # Errors
+    /// The errors of [`Vault::remove`].
+    pub async fn erase_hashed(&self, keys: &HashSet<u128>) -> Result<(), LakeError> {
+        match keys.is_empty() {
+            true => Ok(()),
+            false => self.replace(None, keys, ReplacedRuns::Delete).await,
+        }
+    }
+
     async fn remove_keys(&self, keys: &[RecordBatch], runs: ReplacedRuns) -> Result<(), LakeError> {
         if keys.iter().all(|batch| batch.num_rows() == 0) {
             return Ok(());
         }
-        let mut removed = HashSet::new();
-        for batch in keys {
-            removed.extend(self.key_hashes(batch)?);
-        }
-        self.replace(None, &removed, runs).await
+        self.replace(None, &self.hashes(keys)?, runs).await
     }
 
     /// The keys of values that were written before `until` and that no row of the table at `state` has:

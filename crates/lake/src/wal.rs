@@ -6,7 +6,7 @@
 //! unique. Ingest reads the objects in order, commits their rows and deletes them. The commit lists the
 //! ids of the entries, so that an entry that is read again after a crash is recognised.
 
-use rollbook_model::SnapshotNumber;
+use rollbook_model::{SnapshotNumber, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
@@ -186,6 +186,22 @@ impl Lake {
             }
         }
         Ok(refused)
+    }
+
+    /// The refused entries that were refused before a time, by the store's clock.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::refused`].
+    pub async fn refused_before(&self, until: Timestamp) -> Result<Vec<Refused>, LakeError> {
+        let mut old = Vec::new();
+        for refused in self.refused().await? {
+            let path = self.path(&format!("{REFUSED}/{}.json", refused.header.id));
+            let modified = self.store().modified(&path).await?;
+            if modified.is_some_and(|modified| modified.timestamp_micros() < until.micros()) {
+                old.push(refused);
+            }
+        }
+        Ok(old)
     }
 
     /// A refused entry with its body, to be ingested again. Where a whole object was refused, all of its

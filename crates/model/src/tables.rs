@@ -17,6 +17,7 @@ pub const TABLES: &[TableDef] = &[
     people::ORGANIZATIONS,
     people::PERSON_ORGANIZATIONS,
     people::ADDRESSES,
+    people::CONSENTS,
     commerce::ORDERS,
     commerce::ORDER_STATUS_HISTORY,
     commerce::ORDER_LINES,

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use chrono::{
-    DateTime, Datelike, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat,
+    DateTime, Datelike, Days, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat,
     TimeDelta, TimeZone, Utc,
 };
 use chrono_tz::Tz;
@@ -59,6 +59,16 @@ impl Timestamp {
     /// The same instant as a chrono time; `None` if chrono cannot hold its year.
     pub fn to_utc(self) -> Option<DateTime<Utc>> {
         DateTime::from_timestamp_micros(self.0)
+    }
+
+    /// The day in a zone that lies `days` before the one of this instant: its first instant, and its number of
+    /// days since 1970. `None` if the year is out of range.
+    pub fn day_before(self, days: u32, zone: Tz) -> Option<(Self, i32)> {
+        let today = self.to_utc()?.with_timezone(&zone).date_naive();
+        let day = today.checked_sub_days(Days::new(u64::from(days)))?;
+        let first = first_instant(day.and_time(NaiveTime::MIN), zone)?;
+        let number = day.signed_duration_since(NaiveDate::default()).num_days();
+        Some((Self(first.timestamp_micros()), i32::try_from(number).ok()?))
     }
 }
 

@@ -15,7 +15,10 @@ use serde_json::{Value, json};
 
 use crate::SegmentError;
 
+mod prune;
 pub(crate) mod view;
+
+pub use prune::{PrunedLedger, prune};
 
 /// The named value that lists the pages.
 pub(crate) const LEDGER: &str = "ledger";
@@ -136,7 +139,7 @@ struct PagePointer {
 }
 
 /// A page: what changed, in the order in which it did.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Page {
     changes: Vec<Change>,
 }

@@ -263,7 +263,7 @@ const ORDERS: [(&str, &str); 8] = [
     ),
     (
         "ingest",
-        "error mapping rows inspect quarantine persons run",
+        "error mapping rows inspect quarantine persons retention run",
     ),
     (
         "segments",
@@ -272,7 +272,7 @@ const ORDERS: [(&str, &str); 8] = [
     ),
     (
         "app",
-        "error process_usage quotas recent versioned access audit workspace tenants rows page_token sql_files data identity ingest attribution suppressions \
+        "error process_usage quotas recent versioned access audit workspace tenants rows page_token sql_files data identity ingest retention attribution suppressions \
          segments persons scores traits secrets readiness maintenance demo",
     ),
     (

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use rollbook_app::{Workspace, segments};
+use rollbook_app::identity::Decider;
+use rollbook_app::{Workspace, retention, segments};
 use rollbook_model::config::Limits;
 use serde_json::{Value, json};
 
@@ -155,6 +156,56 @@ fn cached_answers_equal_answers_from_the_lake() {
     let count = lake.value("select count(*) from people where country = 'DE'");
     assert_eq!(refreshed[0]["status"], "computed", "{refreshed}");
     assert_eq!(refreshed[0]["count"], count);
+}
+
+#[test]
+fn cached_answers_equal_answers_from_the_lake_after_retention() {
+    let lake = lake("warm_retention");
+    lake.json(&["segment", "refresh"]);
+    let server = Server::start(&lake, "default");
+    warm(&server);
+    let members = "/v1/segments/germans/members";
+    let page = server.get(&format!("{members}?limit=2"));
+    let token = page.header("x-next-page-token");
+    assert!(!token.is_empty());
+    let at = |at: &str| Decider {
+        by: "kim".to_owned(),
+        at: at.parse().unwrap(),
+        dry_run: false,
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let cold = cold(&lake);
+    for (rule, days) in [("activities", 200), ("orders", 400), ("personal", 300)] {
+        let set = retention::set(&cold, rule, Some(days), at(AS_OF).at);
+        runtime.block_on(set).unwrap();
+    }
+    let done = runtime.block_on(retention::run(&cold, &at(AS_OF))).unwrap();
+    assert!(
+        done.rows["activities"] > 0 && done.rows["orders"] > 0,
+        "{done:?}"
+    );
+    assert!(done.persons_unseen > 0, "{done:?}");
+    same(&lake, &server, AS_OF);
+    warm(&server);
+    same(&lake, &server, AS_OF);
+    same(&lake, &server, "2025-03-01T12:30:00Z");
+    // Pages of members that are still in force go on.
+    let next = server.get(&format!("{members}?limit=2&page_token={token}"));
+    assert_eq!(next.status, 200, "{}", next.json());
+    let sql = json!({"query": "select 1", "snapshot": 1});
+    let gone = server.send("POST", "/v1/sql", &sql);
+    assert_eq!(
+        (gone.status, &gone.json()["code"]),
+        (410, &json!("removed_snapshot"))
+    );
+    let person = lake.value("select min(person_id) from people");
+    lake.json(&["person", "hold", &person.to_string()]);
+    let held = server.delete(&format!("/v1/persons/{person}"));
+    assert_eq!(
+        (held.status, &held.json()["code"]),
+        (409, &json!("legal_hold"))
+    );
+    assert_eq!(lake.json(&["check"])["problems"], json!([]));
 }
 
 #[test]

@@ -38,6 +38,10 @@ pub(crate) async fn texts(folder: &Path) -> Vec<(String, String)> {
     for kind in ["_definitions", "_answers"] {
         for object in lake.store().walk(&lake.path(kind)).await.unwrap() {
             let below = object.path.strip_prefix("default/").unwrap();
+            // What a killed writer left is read by nobody: it has no name that opens it.
+            if below.rsplit('/').next().unwrap().starts_with('.') {
+                continue;
+            }
             let document: Value = lake.document(below).await.unwrap();
             texts.push((kind.to_owned(), document.to_string()));
         }

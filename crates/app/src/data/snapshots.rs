@@ -42,7 +42,7 @@ pub struct SnapshotLine {
     pub snapshot: SnapshotNumber,
     /// The time of the commit.
     pub committed_at: Timestamp,
-    /// `ingest`, `undo`, `refresh`, `compact` or `define`.
+    /// `ingest`, `undo`, `refresh`, `compact`, `identity`, `retention` or `define`.
     pub kind: &'static str,
     /// The ingest run, for `ingest` and `undo`.
     pub batch: Option<String>,
@@ -71,6 +71,7 @@ pub async fn snapshots(workspace: &Workspace) -> Result<Vec<SnapshotLine>, AppEr
             Cause::Undo { batch } => ("undo", Some(batch.to_string()), "run undone".to_owned()),
             Cause::Refresh { segments } => ("refresh", None, format!("{segments} segments")),
             Cause::Compact { files } => ("compact", None, compacted(files)),
+            Cause::Retention { removed } => ("retention", None, removed_rows(removed)),
             Cause::Define { name } => ("define", None, name.clone()),
             Cause::Identity { done, .. } => ("identity", None, done.clone()),
         };
@@ -91,6 +92,14 @@ fn compacted(files: &BTreeMap<String, [u64; 2]>) -> String {
     let tables =
         tables.map(|(table, [before, after])| format!("{table} {before} to {after} files"));
     tables.collect::<Vec<_>>().join(", ")
+}
+
+fn removed_rows(removed: &BTreeMap<String, u64>) -> String {
+    let rows = removed
+        .iter()
+        .map(|(table, rows)| format!("{table} {rows}"));
+    let rows: Vec<_> = rows.collect();
+    format!("removed {}", rows.join(", "))
 }
 
 fn accepted(counts: &[TableCounts]) -> String {

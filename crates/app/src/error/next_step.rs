@@ -154,6 +154,7 @@ fn of_lake(error: &LakeError) -> Option<NextStep> {
         LakeError::NoLake { .. } => Some(NextStep::MakeLake),
         LakeError::NoSnapshot { .. } => Some(NextStep::ListSnapshots),
         LakeError::Expired { .. } => Some(NextStep::KeepSnapshots),
+        LakeError::Removed { .. } => Some(NextStep::ListSnapshots),
         LakeError::SnapshotName { .. } => Some(NextStep::ListSnapshotNames),
         LakeError::Busy { .. } => Some(NextStep::Again),
         LakeError::NoBatch { .. } | LakeError::Overwritten { .. } => Some(NextStep::ListBatches),

@@ -36,12 +36,22 @@ pub struct PersonExport {
 
 /// Rows as JSON by name of the table, in the order of the tables.
 #[derive(Debug)]
-pub struct TableRows(Vec<(&'static str, Box<RawValue>)>);
+pub struct TableRows {
+    tables: Vec<(&'static str, Box<RawValue>)>,
+    count: u64,
+}
+
+impl TableRows {
+    /// How many rows there are.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+}
 
 impl Serialize for TableRows {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (table, rows) in &self.0 {
+        let mut map = serializer.serialize_map(Some(self.tables.len()))?;
+        for (table, rows) in &self.tables {
             map.serialize_entry(table, rows)?;
         }
         map.end()
@@ -66,12 +76,14 @@ pub async fn export(
         .await?;
     let id = [("person_id", Parameter::Int(person))];
     let records = all_rows(&session, RECORDS, &id).await?;
-    let mut rows = Vec::new();
+    let (mut tables, mut count) = (Vec::new(), 0);
     for def in tables::TABLES.iter().filter(|def| def.is_personal_fact()) {
         let sql = format!("select * from {} where person_id = $person_id", def.name);
         let found = all_rows(&session, &sql, &id).await?;
-        if found.iter().any(|batch| batch.num_rows() > 0) {
-            rows.push((def.name, raw(&found)?));
+        let rows: usize = found.iter().map(RecordBatch::num_rows).sum();
+        if rows > 0 {
+            tables.push((def.name, raw(&found)?));
+            count += rows as u64;
         }
     }
     Ok(PersonExport {
@@ -79,14 +91,14 @@ pub async fn export(
         records: raw(&records)?,
         segments: shown.segments,
         segment_changes: shown.segment_changes,
-        rows: TableRows(rows),
+        rows: TableRows { tables, count },
         snapshot: shown.snapshot,
         as_of,
     })
 }
 
 /// Rows as JSON text, with their columns in order.
-fn raw(batches: &[RecordBatch]) -> Result<Box<RawValue>, AppError> {
+pub(super) fn raw(batches: &[RecordBatch]) -> Result<Box<RawValue>, AppError> {
     let bytes = json(batches).map_err(|source| AppError::Rows { source })?;
     serde_json::from_slice(&bytes).map_err(|error| AppError::Rows {
         source: ArrowError::JsonError(error.to_string()),

@@ -1,6 +1,6 @@
 //! Changes: who entered and left a segment, and when.
 
-use rollbook_lake::{Lake, State};
+use rollbook_lake::{Lake, LakeError, Removals, State};
 use rollbook_model::{GivenTime, SegmentKey, Settings, SnapshotNumber, Timestamp, whole};
 use rollbook_segments::ledger::{self, Change, Direction, Reason};
 use serde::Serialize;
@@ -33,6 +33,24 @@ impl std::str::FromStr for Since {
 }
 
 impl Since {
+    /// Checks that a retention run has removed no change since then: the net effect would be wrong.
+    fn is_complete(self, removals: &Removals, state: &State) -> Result<(), AppError> {
+        let zone = state.settings()?.zone();
+        let is_gone = match self {
+            Self::Snapshot(number) => number < removals.changes,
+            Self::Time(time) => removals
+                .changes_before
+                .is_some_and(|line| time.in_zone(zone) < line),
+        };
+        match is_gone {
+            false => Ok(()),
+            true => Err(AppError::Lake(LakeError::Removed {
+                what: "the beginning of these changes".to_owned(),
+                first: removals.snapshot,
+            })),
+        }
+    }
+
     fn is_before(self, change: &Change, settings: &Settings) -> bool {
         match self {
             Self::Snapshot(number) => change.commit > number,
@@ -92,6 +110,9 @@ pub async fn changes(
     let state = lake.head().await?;
     workspace.definition(&lake, &state, key).await?;
     let mut all = ledger::changes(&lake, &state, Some(key)).await?;
+    if let Some(removals) = state.removals()? {
+        since.map_or(Ok(()), |since| since.is_complete(&removals, &state))?;
+    }
     let until = all.last().map(|last| last.commit).unwrap_or_default();
     let settings = state.settings()?;
     all.retain(|change| since.is_none_or(|since| since.is_before(change, &settings)));

@@ -127,6 +127,30 @@ pub(crate) enum Person {
         #[command(flatten)]
         how: DecisionOptions,
     },
+    /// Fulfil a request of a person about their data, and keep a receipt
+    #[command(subcommand)]
+    Request(PersonRequest),
+    /// List the receipts of requests
+    Receipts,
+    /// Put a person under legal hold: nothing of them is erased, nor removed by retention
+    Hold {
+        /// The id
+        person: i64,
+        /// Why
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        how: DecisionOptions,
+    },
+    /// End the legal hold of a person
+    Release {
+        /// The id
+        person: i64,
+        #[command(flatten)]
+        how: DecisionOptions,
+    },
+    /// List the persons under legal hold
+    Holds,
     /// Allow records of an erased person to be ingested again, by these values and records
     #[command(arg_required_else_help = true)]
     Readmit {
@@ -147,6 +171,39 @@ pub(crate) enum Person {
         /// The id
         person: i64,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PersonRequest {
+    /// Print all data on the person, as JSON
+    Export {
+        /// The id
+        person: i64,
+        #[command(flatten)]
+        by: DecidedBy,
+    },
+    /// Erase the person for good
+    Erase {
+        /// The id
+        person: i64,
+        #[command(flatten)]
+        by: DecidedBy,
+    },
+    /// Suppress the person on all channels: `suppression remove` undoes it
+    Restrict {
+        /// The id
+        person: i64,
+        #[command(flatten)]
+        by: DecidedBy,
+    },
+}
+
+/// Who fulfils a request.
+#[derive(Debug, Args)]
+pub(crate) struct DecidedBy {
+    /// Who fulfils the request
+    #[arg(long, env = "USER", default_value = "somebody", hide_env_values = true)]
+    pub(crate) by: String,
 }
 
 #[derive(Debug, Subcommand)]

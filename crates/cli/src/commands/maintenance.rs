@@ -93,6 +93,12 @@ pub(super) async fn vacuum(
     print(&Shown::object(&collected)?, format)
 }
 
+/// Does the same without a report.
+pub(super) async fn collect(workspace: &Workspace) -> anyhow::Result<()> {
+    maintenance::vacuum(workspace, false, now()).await?;
+    Ok(())
+}
+
 /// Restores a backup.
 pub(super) async fn restore(
     workspace: &Workspace,

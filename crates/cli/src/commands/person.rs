@@ -4,12 +4,13 @@ use std::io::Write;
 
 use anyhow::Context;
 use rollbook_app::Workspace;
-use rollbook_app::identity::{PersonLookup, erase, find, readmit};
+use rollbook_app::identity::{Decider, PersonLookup, erase, find, readmit};
 use rollbook_app::persons::column_order::in_reading_order;
-use rollbook_app::persons::{self, TimelineQuery, timeline};
+use rollbook_app::persons::{self, Fulfilled, TimelineQuery, timeline};
+use rollbook_app::retention;
 use serde_json::{Value, json};
 
-use crate::arguments::{OutputFormat, Person};
+use crate::arguments::{DecidedBy, OutputFormat, Person, PersonRequest};
 use crate::commands::clock::{as_of, decider, now};
 use crate::commands::ingest::refresh_segments;
 use crate::output::show::{Document, Shown, print};
@@ -108,6 +109,42 @@ pub(super) async fn run(
             }
             Ok(())
         }
+        Person::Request(request) => fulfil(workspace, request, format).await,
+        Person::Receipts => {
+            let receipts = persons::receipts(workspace).await?;
+            let columns = [
+                "id",
+                "request",
+                "person_id",
+                "by",
+                "at",
+                "snapshot",
+                "rows",
+                "sha256",
+            ];
+            print(&Shown::list(&receipts, &columns)?, format)
+        }
+        Person::Hold {
+            person,
+            reason,
+            how,
+        } => {
+            let hold =
+                retention::hold(workspace, person, reason.as_deref(), &decider(&how)).await?;
+            print(&Shown::object(&hold)?, format)
+        }
+        Person::Release { person, how } => {
+            let ended = retention::release(workspace, person, &decider(&how)).await?;
+            if ended == 0 {
+                eprintln!("the person was not under legal hold");
+            }
+            print(&Shown::object(&json!({ "holds": ended }))?, format)
+        }
+        Person::Holds => {
+            let holds = retention::holds(workspace).await?;
+            let columns = ["person_id", "reason", "by", "at"];
+            print(&Shown::list(&holds, &columns)?, format)
+        }
         Person::Readmit {
             email,
             phone,
@@ -132,4 +169,47 @@ pub(super) async fn run(
             Ok(())
         }
     }
+}
+
+/// Fulfils a request of a person. The answer to an export is JSON in every format.
+async fn fulfil(
+    workspace: &Workspace,
+    request: PersonRequest,
+    format: OutputFormat,
+) -> anyhow::Result<()> {
+    let by = |by: DecidedBy| Decider {
+        by: by.by,
+        at: now(),
+        dry_run: false,
+    };
+    match request {
+        PersonRequest::Export { person, by: who } => {
+            let done = persons::request_export(workspace, person, &by(who)).await?;
+            writeln!(
+                std::io::stdout(),
+                "{}",
+                serde_json::to_string_pretty(&done)?
+            )?;
+        }
+        PersonRequest::Erase { person, by: who } => {
+            let done = persons::request_erasure(workspace, person, &by(who)).await?;
+            print_receipt(&done, format)?;
+            refresh_segments(workspace).await;
+        }
+        PersonRequest::Restrict { person, by: who } => {
+            let done = persons::request_restriction(workspace, person, &by(who)).await?;
+            print_receipt(&done, format)?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints the receipt as a table, or the receipt and the answer as JSON.
+fn print_receipt<T: serde::Serialize>(
+    done: &Fulfilled<T>,
+    format: OutputFormat,
+) -> anyhow::Result<()> {
+    let mut shown = Shown::object(&done.receipt)?;
+    shown.document = Document::of(done)?;
+    print(&shown, format)
 }

@@ -1,11 +1,12 @@
-//! Commands that are recorded in the audit: personal data of one person, API keys, secrets, the master key.
+//! Commands that are recorded in the audit: personal data of one person, retention, API keys, secrets, the
+//! master key.
 
 use rollbook_app::access::IssuedKey;
 use rollbook_app::audit::{Act, Caller, DONE};
 use rollbook_app::{AppError, Workspace};
 use rollbook_model::TenantName;
 
-use crate::arguments::{ApiKey, Command, Keys, Person, Secret, Tenant};
+use crate::arguments::{ApiKey, Command, Keys, Person, PersonRequest, Retention, Secret, Tenant};
 use crate::commands::clock::now;
 
 /// The result of a command that has not ended yet.
@@ -51,6 +52,21 @@ impl Recorded {
                 ("person timeline", Some(*person), None)
             }
             Command::Person(Person::Erase { person, .. }) => ("person erase", Some(*person), None),
+            Command::Person(Person::Request(request)) => {
+                let (name, person) = match request {
+                    PersonRequest::Export { person, .. } => ("person request export", person),
+                    PersonRequest::Erase { person, .. } => ("person request erase", person),
+                    PersonRequest::Restrict { person, .. } => ("person request restrict", person),
+                };
+                (name, Some(*person), None)
+            }
+            Command::Person(Person::Hold { person, .. }) => ("person hold", Some(*person), None),
+            Command::Person(Person::Release { person, .. }) => {
+                ("person release", Some(*person), None)
+            }
+            Command::Retention(Retention::Set { .. }) => ("retention set", None, None),
+            Command::Retention(Retention::Unset { .. }) => ("retention unset", None, None),
+            Command::Retention(Retention::Run { .. }) => ("retention run", None, None),
             Command::Person(Person::Readmit { .. }) => ("person readmit", None, None),
             Command::Person(Person::Export { person }) => ("person export", Some(*person), None),
             Command::ApiKey(ApiKey::Create(_)) => ("api-key create", None, None),

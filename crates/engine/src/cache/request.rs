@@ -19,7 +19,7 @@ use super::columns::Persons;
 use super::table::{CacheTable, Column};
 use super::{Key, PeopleCache};
 use crate::criteria::behaviour::{EvaluationContext, Source};
-use crate::tables::traits::is_trait;
+use crate::tables::traits::{is_consent, is_trait};
 
 /// What conditions read from the cache.
 pub(crate) struct CacheRequest<'a> {
@@ -126,7 +126,7 @@ impl ColumnLoader<'_> {
         let as_of = self.as_of;
         let key = |name: &String| Key {
             column: name.clone(),
-            as_of: is_trait(name).then_some(as_of),
+            as_of: (is_trait(name) || is_consent(name)).then_some(as_of),
         };
         let missing = names
             .iter()

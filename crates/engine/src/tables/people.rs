@@ -23,7 +23,7 @@ use rollbook_model::{ColumnType, Timestamp, tables};
 use crate::operators::view::{ScanRequest, ViewPlanner, pushdown};
 use crate::tables::custom_traits::PlannedTrait;
 use crate::tables::lazy_views::LazyViews;
-use crate::tables::traits::{TRAIT_GROUPS, Trait};
+use crate::tables::traits::{CONSENTS, TRAIT_GROUPS, Trait, is_consent};
 use crate::times::in_zone;
 
 const PERSONS: &str = "persons";
@@ -81,7 +81,7 @@ impl People {
         let mut rows = LogicalPlanBuilder::scan(PERSONS, persons, None)?
             // Person 0 stands for everybody who is not linked yet.
             .filter(Expr::Column(Column::new(Some(PERSONS), PERSON_ID)).not_eq(lit(0_i64)))?;
-        for group in TRAIT_GROUPS {
+        for group in TRAIT_GROUPS.iter().chain([&CONSENTS]) {
             if !group
                 .traits
                 .iter()
@@ -230,6 +230,10 @@ fn column(name: &str) -> Expr {
         Some((group, computed))
     });
     match found {
+        None if is_consent(name) => coalesce(vec![
+            Expr::Column(Column::new(Some(CONSENTS.name), name)),
+            Expr::Column(Column::new(Some(PERSONS), name)),
+        ]),
         None => Expr::Column(Column::new(Some(PERSONS), name)),
         Some((group, computed)) => {
             let value = Expr::Column(Column::new(Some(group.name), name));

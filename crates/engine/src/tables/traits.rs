@@ -92,6 +92,25 @@ pub(crate) const TRAIT_GROUPS: &[TraitGroup] = &[
     },
 ];
 
+/// The columns of `persons` that follow the table `consents`: in `people`, the latest consent counts, and the
+/// value of the person's record if there is none.
+pub(crate) const CONSENTS: TraitGroup = TraitGroup {
+    name: "consent_traits",
+    sql: traits::CONSENTS,
+    traits: &[
+        or_null("accepts_email_marketing", ColumnType::Bool),
+        or_null("accepts_sms_marketing", ColumnType::Bool),
+        or_null("marketing_opt_in_date", ColumnType::Time),
+        or_null("gdpr_consent", ColumnType::Bool),
+        or_null("gdpr_consent_date", ColumnType::Time),
+    ],
+};
+
+/// Whether a column of `people` follows the table `consents`.
+pub(crate) fn is_consent(name: &str) -> bool {
+    CONSENTS.traits.iter().any(|one| one.name == name)
+}
+
 /// Whether a column of `people` is a built-in trait.
 pub(crate) fn is_trait(name: &str) -> bool {
     let mut all = TRAIT_GROUPS.iter().flat_map(|group| group.traits);

@@ -30,6 +30,15 @@ pub(crate) const ERASED: &str = "identity/erased";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ErasedList {
     pub(crate) tokens: BTreeSet<String>,
+    /// The number of erased records that are not in the list. With it the list differs after each erasure,
+    /// by which a running ingest notices it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) unlisted: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Finds rows of erased persons.

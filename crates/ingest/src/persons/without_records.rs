@@ -56,15 +56,17 @@ pub(crate) async fn after(
     Ok(named(lake, &known, &gone).await?)
 }
 
-/// The snapshot entries after an erasure.
+/// The snapshot entries after persons were erased.
 pub(crate) async fn after_erasure(
     lake: &Lake,
     base: &State,
-    person: i64,
+    persons: &BTreeSet<i64>,
 ) -> Result<Named, LakeError> {
     let known = lake.person_redirects(base.person_redirects_path()).await?;
     let mut gone = known.clone();
-    gone.mark_erased(person);
+    for person in persons {
+        gone.mark_erased(*person);
+    }
     named(lake, &known, &gone).await
 }
 

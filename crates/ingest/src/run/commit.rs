@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::IngestError;
 use crate::persons::decisions::Decisions;
-use crate::persons::{erase, erasure_list, identities, link, log, match_keys};
+use crate::persons::{erasure, erasure_list, identities, link, log, match_keys};
 use crate::quarantine::settled;
 use crate::rows::fill;
 use crate::rows::identities::Identities;
@@ -80,7 +80,7 @@ impl Attempt<'_> {
         if erasure_list::list_path(&base)? != self.erased {
             // Values that an overtaken attempt wrote; the first attempt has written none.
             if lease.is_some() {
-                erase::forget_again(lake, &base).await?;
+                erasure::forget_again(lake, &base).await?;
             }
             return Err(IngestError::ErasedMeanwhile);
         }

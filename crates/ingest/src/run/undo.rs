@@ -16,7 +16,7 @@ use rollbook_model::{BatchId, SnapshotNumber, TableDef, Timestamp, tables};
 
 use crate::IngestError;
 use crate::persons::identifying_values::rows_of;
-use crate::persons::{erase, without_records};
+use crate::persons::{erasure, without_records};
 use crate::rows::fingerprint::Encoder;
 use crate::rows::identity::KeyMap;
 use crate::rows::order_references::{COUNTED_WITHOUT, ORDERS};
@@ -41,7 +41,7 @@ pub async fn undo(
 ) -> Result<SnapshotNumber, IngestError> {
     let update = |base: Arc<State>| async move {
         let done = lake.batch_change(batch).await?;
-        let erased = erase::erased_records(lake, &base).await?;
+        let erased = erasure::erased_records(lake, &base).await?;
         let mut changes = BTreeMap::new();
         for (name, change) in done.tables {
             let Some(def) = tables::table(name) else {

@@ -25,15 +25,15 @@ use crate::table::key_index;
 use crate::vault::{self, Vault};
 
 /// The folder of the snapshots that have a name.
-const FOLDER: &str = "_kept";
+pub(super) const FOLDER: &str = "_kept";
 
 /// A snapshot that has a name and does not expire.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct NamedSnapshot {
-    number: SnapshotNumber,
+pub(super) struct NamedSnapshot {
+    pub(super) number: SnapshotNumber,
     kept_at: Timestamp,
     /// The whole state: the records that it was replayed from may be deleted.
-    state: State,
+    pub(super) state: State,
 }
 
 /// What vacuum deleted, or would delete.
@@ -146,7 +146,7 @@ impl Lake {
         Ok(named.find_map(|(_, named)| (named.number == number).then_some(named.state)))
     }
 
-    async fn named_documents(&self) -> Result<Vec<(String, NamedSnapshot)>, LakeError> {
+    pub(super) async fn named_documents(&self) -> Result<Vec<(String, NamedSnapshot)>, LakeError> {
         let mut found = Vec::new();
         for name in self.list(FOLDER).await? {
             // A name that was removed since the listing is skipped.
@@ -162,14 +162,21 @@ impl Lake {
     }
 
     /// Calls `visit` with the state of every snapshot that has a name, then with the states of the
-    /// snapshots from `from` on that have not expired, oldest first.
+    /// snapshots from `from` on that have not expired, oldest first. Snapshots that a retention run ended
+    /// are left out.
     pub(crate) async fn each_retained(
         &self,
         from: SnapshotNumber,
         mut visit: impl FnMut(&State) -> Result<(), LakeError>,
     ) -> Result<(), LakeError> {
+        let (_, newest) = self.span().await?;
+        let first = self.replay(newest).await?.first_retained()?;
+        let first = first.unwrap_or_default();
+        let from = from.max(first);
         for (_, named) in self.named_documents().await? {
-            visit(&named.state)?;
+            if named.number >= first {
+                visit(&named.state)?;
+            }
         }
         let (oldest, newest) = self.span().await?;
         let Some(mut state) = self.first_state(oldest.max(from), newest).await? else {
@@ -191,7 +198,7 @@ impl Lake {
     }
 
     /// The earliest state from `oldest` on that the remaining records can be replayed to.
-    async fn first_state(
+    pub(super) async fn first_state(
         &self,
         oldest: SnapshotNumber,
         newest: SnapshotNumber,

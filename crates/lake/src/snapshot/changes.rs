@@ -113,7 +113,7 @@ impl Lake {
             true => State::default(),
             false => match self.state(before).await {
                 Ok(state) => state,
-                Err(LakeError::Expired { .. }) => return Ok(None),
+                Err(LakeError::Expired { .. } | LakeError::Removed { .. }) => return Ok(None),
                 Err(error) => return Err(error),
             },
         };

@@ -126,7 +126,9 @@ impl Lake {
             record.tables.insert(def.name.to_owned(), entry);
         }
         let state = base.clone().apply(&record)?;
-        if number.0.is_multiple_of(STATE_EVERY) {
+        // The snapshots before a retention run expire, so that none can be replayed from them.
+        let is_first = matches!(record.cause, Cause::Retention { .. });
+        if is_first || number.0.is_multiple_of(STATE_EVERY) {
             record.state = Some(Box::new(state.clone()));
         }
         let bytes = to_json(&record)?;

@@ -101,6 +101,7 @@ impl Lake {
     /// # Errors
     /// - [`LakeError::NoSnapshot`]: the lake has no snapshot of this number.
     /// - [`LakeError::Expired`]: the snapshot has expired and has no name.
+    /// - [`LakeError::Removed`]: the snapshot is older than the last retention run.
     /// - [`LakeError::Damaged`]: a snapshot's record cannot be read.
     /// - [`LakeError::PathOutsideLake`]: a path in a record leads out of the lake.
     /// - [`LakeError::Store`], [`LakeError::File`]: the store cannot be read.
@@ -108,6 +109,15 @@ impl Lake {
         let newest = self.newest().await?;
         if number.0 == 0 || number > newest {
             return Err(LakeError::NoSnapshot { number, newest });
+        }
+        if number < newest
+            && let Some(first) = self.head().await?.first_retained()?
+            && number < first
+        {
+            return Err(LakeError::Removed {
+                what: format!("snapshot {number}"),
+                first,
+            });
         }
         match self.replay(number).await {
             Err(LakeError::Expired { number }) => {

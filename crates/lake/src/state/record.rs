@@ -51,6 +51,11 @@ pub enum Cause {
         #[serde(default)]
         change: IdentityChange,
     },
+    /// Rows and personal values were removed because their time was over.
+    Retention {
+        /// Numbers of removed rows and values, by table.
+        removed: BTreeMap<String, u64>,
+    },
     /// A definition or a setting was changed.
     Define {
         /// The name of the value, such as `segment/big-spenders`.

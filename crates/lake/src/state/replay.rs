@@ -33,7 +33,10 @@ impl State {
                 None => drop(self.named.remove(name)),
             }
         }
-        if !record.tables.is_empty() && !matches!(record.cause, Cause::Compact { .. }) {
+        // A retention run ends all older snapshots, so results can no longer be of one of them.
+        let is_first = matches!(record.cause, Cause::Retention { .. });
+        let has_rows = !record.tables.is_empty() && !matches!(record.cause, Cause::Compact { .. });
+        if is_first || has_rows {
             self.data = record.number;
         }
         self.number = record.number;

@@ -30,6 +30,10 @@ const SUPPRESSIONS: &str = "suppressions";
 const LEDGER: &str = "ledger";
 const DECISIONS: &str = "identity/decisions";
 const ERASED: &str = "identity/erased";
+const RETENTION_RULES: &str = "retention/rules";
+const LEGAL_HOLDS: &str = "retention/holds";
+const REMOVALS: &str = "retention/removed";
+const RECEIPTS: &str = "retention/receipts";
 
 const SEGMENT: &str = "segment";
 const MEMBERS: &str = "members";
@@ -56,6 +60,8 @@ pub(crate) enum ObjectFolder {
     Models,
     /// Scores of persons.
     Scores,
+    /// Reports of retention runs, and receipts of the requests of persons.
+    Retention,
 }
 
 impl ObjectFolder {
@@ -69,6 +75,7 @@ impl ObjectFolder {
             "_members" => Self::Members,
             "_models" => Self::Models,
             "_scores" => Self::Scores,
+            "_retention" => Self::Retention,
             _ => return None,
         })
     }
@@ -89,6 +96,14 @@ pub enum ValueName<'a> {
     Decisions,
     /// Hashes of the values of erased persons.
     Erased,
+    /// How long rows and personal values are kept, by rule.
+    RetentionRules,
+    /// The persons under legal hold.
+    LegalHolds,
+    /// The last retention run that removed something, and the reports of all.
+    Removals,
+    /// The receipts of the requests of persons.
+    Receipts,
     /// The records whose rows lie with another person than the one they belong to.
     IdentityRemap,
     /// The persons who have no records any more.
@@ -129,6 +144,10 @@ impl<'a> ValueName<'a> {
             LEDGER => Self::Ledger,
             DECISIONS => Self::Decisions,
             ERASED => Self::Erased,
+            RETENTION_RULES => Self::RetentionRules,
+            LEGAL_HOLDS => Self::LegalHolds,
+            REMOVALS => Self::Removals,
+            RECEIPTS => Self::Receipts,
             IDENTITY_REMAP => Self::IdentityRemap,
             PERSON_REDIRECTS => Self::PersonRedirects,
             LINKED => Self::Linked,
@@ -161,15 +180,19 @@ impl<'a> ValueName<'a> {
             Self::Traits | Self::Suppressions | Self::Segment(_) | Self::Sync(_) => {
                 &[ObjectFolder::Definitions]
             }
-            Self::Decisions | Self::Erased | Self::IdentityRemap | Self::PersonRedirects => {
-                &[ObjectFolder::Identity]
-            }
+            Self::Decisions
+            | Self::Erased
+            | Self::IdentityRemap
+            | Self::PersonRedirects
+            | Self::LegalHolds => &[ObjectFolder::Identity],
+            Self::Removals | Self::Receipts => &[ObjectFolder::Retention],
             Self::Ledger => &[ObjectFolder::Ledger],
             // Members and scores also name the person redirects that their ids are current as of.
             Self::Members(_) => &[ObjectFolder::Members, ObjectFolder::Identity],
             Self::Scores(_) => &[ObjectFolder::Scores, ObjectFolder::Identity],
             Self::Model(_) => &[ObjectFolder::Models],
             Self::Settings
+            | Self::RetentionRules
             | Self::Linked
             | Self::OrdersComplete
             | Self::Status(_)
@@ -199,6 +222,10 @@ impl fmt::Display for ValueName<'_> {
             Self::Ledger => return f.write_str(LEDGER),
             Self::Decisions => return f.write_str(DECISIONS),
             Self::Erased => return f.write_str(ERASED),
+            Self::RetentionRules => return f.write_str(RETENTION_RULES),
+            Self::LegalHolds => return f.write_str(LEGAL_HOLDS),
+            Self::Removals => return f.write_str(REMOVALS),
+            Self::Receipts => return f.write_str(RECEIPTS),
             Self::IdentityRemap => return f.write_str(IDENTITY_REMAP),
             Self::PersonRedirects => return f.write_str(PERSON_REDIRECTS),
             Self::Linked => return f.write_str(LINKED),
@@ -289,6 +316,30 @@ mod tests {
                 ValueName::PersonRedirects,
                 "identity/gone",
                 json!("_identity/gone-1.json"),
+                1,
+            ),
+            (
+                ValueName::RetentionRules,
+                "retention/rules",
+                json!({"activities": 730}),
+                0,
+            ),
+            (
+                ValueName::LegalHolds,
+                "retention/holds",
+                json!("_identity/holds-1.json"),
+                1,
+            ),
+            (
+                ValueName::Removals,
+                "retention/removed",
+                json!({"snapshot": 7, "reports": ["_retention/report-1.json"]}),
+                1,
+            ),
+            (
+                ValueName::Receipts,
+                "retention/receipts",
+                json!(["_retention/receipt-1.json"]),
                 1,
             ),
             (ValueName::Linked, "identity/linked", json!(true), 0),

@@ -270,3 +270,38 @@ pub(super) const ADDRESSES: TableDef = fact(
         col("is_default", Bool, "whether it is the main address"),
     ],
 );
+
+pub(super) const CONSENTS: TableDef = fact(
+    "consents",
+    Some("at"),
+    "a consent that a person gave or withdrew; the latest one counts",
+    &[
+        col(
+            "purpose",
+            Text,
+            "what for: marketing, processing, or one of the tenant's own",
+        )
+        .required()
+        .immutable(),
+        col(
+            "channel",
+            Text,
+            "channel of marketing: email or sms; empty = every channel",
+        )
+        .immutable(),
+        col("granted", Bool, "whether it was given; false = withdrawn")
+            .required()
+            .immutable(),
+        col("at", Time, "when it was given or withdrawn")
+            .required()
+            .immutable(),
+        col("source", Text, "where: form, shop, phone …").immutable(),
+        col(
+            "proof",
+            Text,
+            "how it can be proved: text of the form, address, recording",
+        )
+        .personal()
+        .immutable(),
+    ],
+);

@@ -8,7 +8,7 @@ use rollbook_model::tables::{PERSONS, TABLES};
 
 use crate::criteria::behaviour::{Call, behaviour, relations_of};
 use crate::rewriting::walk::walk;
-use crate::tables::traits::TRAIT_GROUPS;
+use crate::tables::traits::{TRAIT_GROUPS, is_consent};
 
 /// Columns of persons that follow from what they bought and from their deals.
 const ROLES: [&str; 4] = ["is_customer", "is_lead", "is_contact", "lifecycle_stage"];
@@ -86,6 +86,7 @@ impl Looking {
             Some("deal_traits") => self.note(&["deals"]),
             Some("activity_traits") => self.note(&["activities"]),
             Some("ticket_traits") => self.note(&["tickets"]),
+            None if is_consent(&name) => self.note(&["consents"]),
             None if PERSONS.arrivals().any(|column| column.name == name) => {
                 self.note(&[PERSONS.name])
             }

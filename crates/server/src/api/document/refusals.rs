@@ -52,7 +52,10 @@ const WRITES: Refusals = &[
     (503, &["lake_busy"]),
     (507, &["disk_full", "read_only_disk"]),
 ];
-const SNAPSHOT: Refusals = &[(404, &["unknown_snapshot", "expired_snapshot"])];
+const SNAPSHOT: Refusals = &[
+    (404, &["unknown_snapshot", "expired_snapshot"]),
+    (410, &["removed_snapshot"]),
+];
 const SEGMENT: Refusals = &[(404, &["unknown_segment"])];
 const MEMBERS: Refusals = &[(409, &["segment_not_refreshed"])];
 const PAGES: Refusals = &[
@@ -195,7 +198,13 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
             ],
         ],
         "count_members" => &[PATH, LAKE, SEGMENT, MEMBERS, SNAPSHOT, ENGINE],
-        "list_changes" => &[PATH, QUERY, LAKE, SEGMENT, &[(400, &["invalid_since"])]],
+        "list_changes" => &[
+            PATH,
+            QUERY,
+            LAKE,
+            SEGMENT,
+            &[(400, &["invalid_since"]), (410, &["removed_snapshot"])],
+        ],
         "list_history" => &[PATH, LAKE, SEGMENT],
         "show_reach" => &[PATH, QUERY, LAKE, SEGMENT, MEMBERS, ENGINE],
         "show_calendar" => &[
@@ -266,7 +275,7 @@ fn of(operation: &str) -> Option<Vec<Refusals>> {
             WRITES,
             PERSON,
             ENGINE,
-            &[(422, &["cannot_ingest"])],
+            &[(409, &["legal_hold"]), (422, &["cannot_ingest"])],
         ],
         "list_acts" => &[QUERY, LAKE, &[(400, &["invalid_limit"])]],
         "list_keys" => &[],
