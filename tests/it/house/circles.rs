@@ -258,7 +258,7 @@ const ORDERS: [(&str, &str); 8] = [
     ),
     (
         "engine",
-        "error opaque rewriting functions operators wrapped_errors times sql criteria tables threads cache \
+        "error opaque query_pool rewriting functions operators wrapped_errors times sql criteria tables threads cache \
          coercion session",
     ),
     (

@@ -15,7 +15,7 @@ use crate::workers::waiting::WaitingCount;
 /// Idle workers that have served a tenant, at most.
 const MAX_IDLE: usize = 2;
 
-/// A worker is kept idle only if it uses at most this fraction (one in so many) of its limit.
+/// A worker is kept idle only if it uses at most this fraction (one in so many) of what one query may.
 const IDLE_SHARE: u64 = 4;
 
 /// The pool of workers of a server.
@@ -104,6 +104,7 @@ impl Workers {
 
     /// Returns a worker to the pool if it is idle and small; ends it otherwise.
     pub(crate) async fn release(&self, mut worker: Worker) {
+<<<<<<< HEAD
         if worker.is_idle(max_resident(self.pool()) / IDLE_SHARE).await {
             worker.set_idle();
             let more = self.with(|idle| {
@@ -112,6 +113,18 @@ impl Workers {
                 // The one that has been idle longest ends.
                 let first = idle.iter().position(|one| one.tenant().is_some());
                 first.filter(|_| used > MAX_IDLE).map(|at| idle.remove(at))
+=======
+        // A query may use half of the memory.
+        let max = max_resident(self.pool() / 2) / IDLE_SHARE;
+        if worker.is_idle(max).await {
+            let more = self.with(|idle| match idle.len() < MAX_IDLE {
+                true => {
+                    worker.set_idle();
+                    idle.push(worker);
+                    None
+                }
+                false => Some(worker),
+>>>>>>> memory
             });
             drop(more);
         }
