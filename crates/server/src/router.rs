@@ -32,6 +32,7 @@ pub(crate) fn routes_in_time(server: Server) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(from_fn_with_state(server.clone(), isolation::isolate))
+        .layer(from_fn_with_state(server.clone(), access::record_begun))
         .layer(from_fn_with_state(server.clone(), access::check))
         .layer(from_fn_with_state(server.clone(), middleware::in_time))
         .layer(CatchPanicLayer::custom(panicked))

@@ -1,20 +1,18 @@
 //! Commands that are recorded in the audit: personal data of one person, API keys, secrets, the master key.
 
 use rollbook_app::access::IssuedKey;
-use rollbook_app::audit::{Act, Caller, DONE};
+use rollbook_app::audit::{Act, BEGUN, Caller, DONE};
 use rollbook_app::{AppError, Workspace};
 
 use crate::arguments::{ApiKey, Command, Keys, Person, Secret};
 use crate::commands::clock::now;
-
-/// The result of a command that has not ended yet.
-const BEGUN: &str = "begun";
 
 /// A command that is recorded, before it does anything and with its result.
 pub(super) struct Recorded {
     name: &'static str,
     person: Option<i64>,
     key: Option<String>,
+    about: Option<String>,
 }
 
 impl Recorded {
@@ -41,7 +39,17 @@ impl Recorded {
             Command::Keys(Keys::Rotate) => ("keys rotate", None, None),
             _ => return None,
         };
-        Some(Self { name, person, key })
+        let about = match command {
+            Command::Secret(Secret::Put(put)) => Some(&put.name),
+            Command::Secret(Secret::Delete { name }) => Some(name),
+            _ => None,
+        };
+        Some(Self {
+            name,
+            person,
+            key,
+            about: about.map(|name| format!("secret {name}")),
+        })
     }
 
     /// Records that the command begins, if the lake has API keys: without them nobody asks who did what.
@@ -75,6 +83,7 @@ impl Recorded {
         let mut act = Act::done(now(), Caller::Command(user()), self.name.to_owned());
         act.tenant = Some(workspace.tenant.clone());
         (act.person_id, act.key) = (self.person, self.key.clone());
+        act.about.clone_from(&self.about);
         act.result = result.to_owned();
         let log = workspace.audit_log(now)?;
         log.record(act).await?;
@@ -92,6 +101,7 @@ pub(super) async fn record_first_key(workspace: &Workspace, key: &IssuedKey) -> 
         name: "serve, which created the first key",
         person: None,
         key: Some(key.key.prefix.to_string()),
+        about: None,
     };
     created.end(workspace, &Ok(())).await
 }
