@@ -11,6 +11,7 @@ pub mod rights;
 mod scram;
 mod sessions;
 mod token;
+mod use_cases;
 
 pub use authenticator::Authenticator;
 pub use bounds::Bounds;
@@ -21,3 +22,4 @@ pub use record::{KeyInfo, KeyStatus};
 pub use rights::{Right, Rights, Role};
 pub use sessions::IssuedSession;
 pub use token::KeyPrefix;
+pub(crate) use use_cases::require;

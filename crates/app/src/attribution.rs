@@ -25,6 +25,7 @@ pub async fn run(
     question: &Question,
     as_of: Timestamp,
 ) -> Result<Attributed, AppError> {
+    workspace.require("attribution::run")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let session = workspace.session(&lake, &state, as_of).await?;

@@ -21,7 +21,7 @@ mod summary;
 mod table;
 mod verify;
 
-pub use act::{Act, AskedStatement, Caller, DONE};
+pub use act::{Act, AskedStatement, BEGUN, Caller, DONE};
 pub use log::AuditLog;
 pub use read::{ActFilter, DEFAULT_ACTS, acts};
 pub(crate) use table::audit_table;

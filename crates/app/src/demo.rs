@@ -173,6 +173,7 @@ pub async fn demo(
     now: Timestamp,
     progress: &Progress,
 ) -> Result<Demo, AppError> {
+    workspace.require("demo::demo")?;
     let folder = tempfile::tempdir().map_err(|source| AppError::TemporaryFolder { source })?;
     write_sample(folder.path()).map_err(|source| AppError::TemporaryFolder { source })?;
     let run = Ingest {

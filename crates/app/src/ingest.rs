@@ -124,6 +124,7 @@ pub async fn ingest(
     run: Ingest,
     progress: &Progress,
 ) -> Result<Ingested, AppError> {
+    workspace.require("ingest::ingest")?;
     let lake = workspace.lake_or_new().await?;
     let folder = tempfile::tempdir().map_err(|source| AppError::TemporaryFolder { source })?;
     let mut files = rollbook_read::discover(&run.paths)?;
@@ -183,6 +184,7 @@ pub async fn retry(
     run: Ingest,
     progress: &Progress,
 ) -> Result<Ingested, AppError> {
+    workspace.require("ingest::retry")?;
     let lake = workspace.lake().await?;
     let request = request(workspace, &run, rollbook_read::discover(&run.paths)?);
     Ok(rollbook_ingest::retry(&lake, request, progress)
@@ -218,6 +220,7 @@ pub async fn undo(
     batch: &BatchId,
     at: Timestamp,
 ) -> Result<SnapshotNumber, AppError> {
+    workspace.require("ingest::undo")?;
     let lake = workspace.lake().await?;
     Ok(rollbook_ingest::undo(&lake, batch, workspace.limits, at).await?)
 }
@@ -231,6 +234,7 @@ pub async fn quarantine(
     table: Option<&str>,
     at: Timestamp,
 ) -> Result<Answer, AppError> {
+    workspace.require("ingest::quarantine")?;
     let table = table.map(data::table).transpose()?;
     let chosen = Parameter::Text(table.map(|def| def.name.to_owned()));
     data::own_query(workspace, questions::QUARANTINE, &[("table", chosen)], at).await
@@ -263,6 +267,7 @@ pub async fn quarantined_providers(
     workspace: &Workspace,
     at: Timestamp,
 ) -> Result<Vec<ProviderName>, AppError> {
+    workspace.require("ingest::quarantined_providers")?;
     let found = data::own_query(workspace, questions::QUARANTINED_PROVIDERS, &[], at).await?;
     let names = found
         .batches

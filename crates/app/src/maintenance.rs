@@ -35,6 +35,7 @@ pub async fn keep(
     name: &str,
     at: Timestamp,
 ) -> Result<NamedSnapshot, AppError> {
+    workspace.require("maintenance::keep")?;
     workspace
         .lake()
         .await?
@@ -49,6 +50,7 @@ pub async fn keep(
 /// # Errors
 /// There is no lake or no such name; the lake cannot be written.
 pub async fn release(workspace: &Workspace, name: &str) -> Result<NamedSnapshot, AppError> {
+    workspace.require("maintenance::release")?;
     let snapshot = workspace.lake().await?.release_snapshot(name).await?;
     let name = name.to_owned();
     Ok(NamedSnapshot { name, snapshot })
@@ -59,6 +61,7 @@ pub async fn release(workspace: &Workspace, name: &str) -> Result<NamedSnapshot,
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn named(workspace: &Workspace) -> Result<Vec<NamedSnapshot>, AppError> {
+    workspace.require("maintenance::named")?;
     let names = workspace.lake().await?.named_snapshots().await?.into_iter();
     Ok(names
         .map(|(name, snapshot)| NamedSnapshot { name, snapshot })
@@ -75,6 +78,7 @@ pub async fn vacuum(
     dry_run: bool,
     at: Timestamp,
 ) -> Result<VacuumReport, AppError> {
+    workspace.require("maintenance::vacuum")?;
     let lake = workspace.lake().await?;
     let days = u64::from(lake.head().await?.settings()?.snapshot_days);
     let how = Retention {
@@ -90,6 +94,7 @@ pub async fn vacuum(
 /// # Errors
 /// There is no lake, or it cannot be read. Damage is reported in the result.
 pub async fn check(workspace: &Workspace) -> Result<CheckReport, AppError> {
+    workspace.require("maintenance::check")?;
     Ok(workspace.lake().await?.check().await?)
 }
 
@@ -98,6 +103,7 @@ pub async fn check(workspace: &Workspace) -> Result<CheckReport, AppError> {
 /// # Errors
 /// There is no lake; the master key is missing or does not fit.
 pub async fn keys(workspace: &Workspace) -> Result<Option<KeyStatus>, AppError> {
+    workspace.require("maintenance::keys")?;
     Ok(workspace.lake().await?.key_status().await?)
 }
 
@@ -106,6 +112,7 @@ pub async fn keys(workspace: &Workspace) -> Result<Option<KeyStatus>, AppError> 
 /// # Errors
 /// There is no lake; the master key is missing, does not fit or cannot be written.
 pub async fn rotate_keys(workspace: &Workspace) -> Result<Option<KeyStatus>, AppError> {
+    workspace.require("maintenance::rotate_keys")?;
     Ok(workspace.lake().await?.rotate_keys().await?)
 }
 
@@ -118,6 +125,7 @@ pub async fn backup(
     to: &str,
     number: Option<SnapshotNumber>,
 ) -> Result<BackupReport, AppError> {
+    workspace.require("maintenance::backup")?;
     let lake = workspace.lake().await?;
     Ok(lake.copy_to(&Store::at(to)?, number).await?)
 }
@@ -127,6 +135,7 @@ pub async fn backup(
 /// # Errors
 /// There is no backup of the tenant; the location holds data of the tenant, or cannot be written.
 pub async fn restore(workspace: &Workspace, from: &str) -> Result<BackupReport, AppError> {
+    workspace.require("maintenance::restore")?;
     // The backup may come from an untrusted writer.
     let from = Store::at(from)?.confined();
     let copy = Lake::open_in(from, workspace.tenant.clone()).await?;
@@ -139,6 +148,7 @@ pub async fn restore(workspace: &Workspace, from: &str) -> Result<BackupReport, 
 /// # Errors
 /// There is no lake; the target is no copy of it, or cannot be written.
 pub async fn forget_in_backup(workspace: &Workspace, at: &str) -> Result<u64, AppError> {
+    workspace.require("maintenance::forget_in_backup")?;
     let lake = workspace.lake().await?;
     let copy = Lake::open_in(Store::at(at)?.confined(), workspace.tenant.clone()).await?;
     Ok(lake.forget_erased_keys_in(&copy).await?)

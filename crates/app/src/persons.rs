@@ -83,6 +83,7 @@ pub async fn show(
     as_of: Timestamp,
     with_history: bool,
 ) -> Result<Person, AppError> {
+    workspace.require("persons::show")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     workspace.require_person(&lake, &state, person).await?;

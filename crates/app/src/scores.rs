@@ -18,6 +18,7 @@ pub async fn train(
     as_of: Timestamp,
     now: Timestamp,
 ) -> Result<ScoreModel, AppError> {
+    workspace.require("scores::train")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let session = workspace.session(&lake, &state, as_of).await?;
@@ -47,6 +48,7 @@ pub async fn run(
     now: Timestamp,
     highest: usize,
 ) -> Result<ScoreRun, AppError> {
+    workspace.require("scores::run")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let model = rollbook_scoring::current_model(&lake, &state, kind).await?;
@@ -71,6 +73,7 @@ pub async fn explain(
     person: i64,
     as_of: Timestamp,
 ) -> Result<Explanation, AppError> {
+    workspace.require("scores::explain")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let model = rollbook_scoring::current_model(&lake, &state, kind).await?;
@@ -112,6 +115,7 @@ pub async fn scores_page(
     token: Option<&str>,
     limit: usize,
 ) -> Result<ScoresPage, AppError> {
+    workspace.require("scores::scores_page")?;
     let lake = workspace.lake().await?;
     let mut pinned = match token {
         None => {

@@ -16,6 +16,7 @@ pub async fn put(
     value: &SecretValue,
     at: Timestamp,
 ) -> Result<SecretInfo, AppError> {
+    workspace.require("secrets::put")?;
     let lake = workspace.lake_or_new().await?;
     Ok(lake.put_secret(name, value, at).await?)
 }
@@ -25,6 +26,7 @@ pub async fn put(
 /// # Errors
 /// There is neither a secret nor a lake; a secret is damaged; the lake cannot be read.
 pub async fn list(workspace: &Workspace) -> Result<Vec<SecretInfo>, AppError> {
+    workspace.require("secrets::list")?;
     let found = workspace.lake_or_new().await?.secrets().await?;
     if found.is_empty() {
         // An empty list for a wrong location would mislead.
@@ -38,6 +40,7 @@ pub async fn list(workspace: &Workspace) -> Result<Vec<SecretInfo>, AppError> {
 /// # Errors
 /// [`AppError::UnknownSecret`]; the lake cannot be written.
 pub async fn delete(workspace: &Workspace, name: &SecretName) -> Result<(), AppError> {
+    workspace.require("secrets::delete")?;
     let lake = workspace.lake_or_new().await?;
     match lake.delete_secret(name).await? {
         true => Ok(()),
@@ -51,6 +54,7 @@ pub async fn delete(workspace: &Workspace, name: &SecretName) -> Result<(), AppE
 /// # Errors
 /// [`AppError::UnknownSecret`]; the master key is missing or does not fit; the secret cannot be decrypted.
 pub async fn get(workspace: &Workspace, name: &SecretName) -> Result<SecretValue, AppError> {
+    workspace.require("secrets::get")?;
     let lake = workspace.lake_or_new().await?;
     lake.secret(name).await?.ok_or_else(|| unknown(name))
 }

@@ -247,6 +247,7 @@ impl Suppressed {
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn list(workspace: &Workspace) -> Result<Vec<ListedSuppression>, AppError> {
+    workspace.require("suppressions::list")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let owners = Owners::at(&lake, &state).await?;
@@ -275,6 +276,7 @@ pub async fn add(
     reason: Option<&str>,
     at: Timestamp,
 ) -> Result<u64, AppError> {
+    workspace.require("suppressions::add")?;
     change(workspace, values, at, |list, target| {
         let is_known = |one: &Suppressed| target.matches(one) && one.channel == channel;
         let Some(value) = target.values.first().filter(|_| !list.iter().any(is_known)) else {
@@ -303,6 +305,7 @@ pub async fn remove(
     channel: Option<Channel>,
     at: Timestamp,
 ) -> Result<u64, AppError> {
+    workspace.require("suppressions::remove")?;
     change(workspace, values, at, |list, target| {
         let before = list.len();
         let is_in_channel = |one: &Suppressed| channel.is_none() || one.channel == channel;

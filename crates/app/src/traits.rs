@@ -159,6 +159,7 @@ impl TraitFile {
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn list(workspace: &Workspace, now: Timestamp) -> Result<Vec<ListedTrait>, AppError> {
+    workspace.require("traits::list")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let known = custom_traits::list(&lake, &state).await?;
@@ -219,6 +220,7 @@ pub async fn plan(
     folder: &Path,
     as_of: Timestamp,
 ) -> Result<TraitPlan, AppError> {
+    workspace.require("traits::plan")?;
     let mut wanted = BTreeMap::new();
     for file in sql_files(folder)? {
         let name: TraitName = file.name.parse().map_err(|error| {
@@ -327,6 +329,7 @@ async fn check_segments(
 /// # Errors
 /// Traits changed since the plan was made; the lake cannot be written.
 pub async fn apply(workspace: &Workspace, plan: &TraitPlan, at: Timestamp) -> Result<(), AppError> {
+    workspace.require("traits::apply")?;
     if plan.lines.is_empty() {
         return Ok(());
     }

@@ -58,9 +58,9 @@ pub enum LakeError {
         /// The oldest format that this program reads.
         needed: u32,
     },
-    /// The master key, which decrypts the tenant's keys, is missing or invalid.
+    /// The master key, which decrypts the tenant's keys of personal values and secrets, is missing or invalid.
     #[error(
-        "no master key for personal values: {problem} ({place}). The key is 64 hexadecimal digits in a file named by ROLLBOOK_MASTER_KEY_FILE, in ROLLBOOK_MASTER_KEY, or printed by the command in ROLLBOOK_MASTER_KEY_COMMAND"
+        "no master key for this lake: {problem} ({place}). The key is 64 hexadecimal digits in a file named by ROLLBOOK_MASTER_KEY_FILE, in ROLLBOOK_MASTER_KEY, or printed by the command in ROLLBOOK_MASTER_KEY_COMMAND"
     )]
     MasterKey {
         /// The source of the key that was read.

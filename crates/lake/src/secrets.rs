@@ -3,7 +3,8 @@
 //! A secret is one object, `_secrets/<name>.json`, outside of the snapshots and in its latest state only.
 //! Every put replaces the whole object, so of several writers the last one wins. The value is sealed with
 //! a key of the tenant, which is in the manifest of keys: a rotation encrypts that key again, and without
-//! the tenant's key no copy of a secret can be decrypted. Tenant, name and times are authenticated with
+//! the tenant's key no copy of a secret can be decrypted. It is read each time: a process that runs while it
+//! is deleted does not go on with it. Tenant, name and times are authenticated with
 //! the value, so a copy under another name or of another tenant does not open.
 
 use std::fmt;
@@ -151,7 +152,7 @@ impl Lake {
             Err(LakeError::Damaged { .. }) => None,
             found => found?,
         };
-        let key = Keyring::of(self).named_or_new(SECRET_KEY).await?;
+        let key = Keyring::of(self).stored_or_new(SECRET_KEY).await?;
         let mut secret = SealedSecret {
             created_at: before.map_or(at, |before| before.created_at),
             updated_at: at,
@@ -246,7 +247,7 @@ impl Lake {
             path: below(name),
             detail: CLOSED.to_owned(),
         };
-        let key = Keyring::of(self).named(SECRET_KEY).await?;
+        let key = Keyring::of(self).stored(SECRET_KEY).await?;
         let key: Option<Key> = key.as_deref().and_then(|key| key.try_into().ok());
         let sealed = hex::decode(&secret.sealed).ok();
         let opened = key.zip(sealed).and_then(|(key, sealed)| {

@@ -43,6 +43,8 @@ pub enum SegmentError {
         segment: SegmentKey,
         /// What is wrong with that.
         reason: String,
+        /// Whether it reads a personal column, which whoever asks may not.
+        is_personal: bool,
     },
 
     /// Segments whose criteria name each other.
@@ -100,6 +102,15 @@ impl SegmentError {
         match self {
             Self::Criteria(error) => error.without_values(),
             _ => self.to_string(),
+        }
+    }
+
+    /// Whether a personal column is read by somebody who may not, also in a segment that is named.
+    pub fn is_personal(&self) -> bool {
+        match self {
+            Self::Criteria(error) => matches!(error, EngineError::Personal { .. }),
+            Self::Named { is_personal, .. } => *is_personal,
+            _ => false,
         }
     }
 

@@ -37,8 +37,8 @@ pub struct Evaluation<'a> {
     fixed: BTreeSet<SegmentKey>,
     /// Members that were evaluated or given.
     known: BTreeMap<SegmentKey, Arc<RoaringTreemap>>,
-    /// Errors of segments that failed, as text.
-    failed: BTreeMap<SegmentKey, String>,
+    /// Errors of segments that failed, as text, and whether a personal column is the reason.
+    failed: BTreeMap<SegmentKey, (String, bool)>,
 }
 
 /// One segment's members, or why there are none.
@@ -396,7 +396,8 @@ impl<'a> Evaluation<'a> {
         error: SegmentError,
         errors: &mut BTreeMap<SegmentKey, SegmentError>,
     ) {
-        self.failed.insert(key.clone(), error.without_values());
+        let failed = (error.without_values(), error.is_personal());
+        self.failed.insert(key.clone(), failed);
         errors.insert(key, error);
     }
 }

@@ -2,6 +2,7 @@
 
 mod audited;
 mod authorized;
+mod begun;
 mod check;
 mod credentials;
 mod limited;
@@ -10,5 +11,6 @@ mod route_rights;
 
 pub(crate) use audited::{audit, end as end_audit};
 pub(crate) use authorized::Authorized;
+pub(crate) use begun::record_begun;
 pub(crate) use check::{RIGHTS_HEADER, TENANT_HEADER, check, rights_header};
 pub(crate) use limited::count_body;

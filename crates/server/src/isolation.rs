@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Uri, header};
+use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::{AppError, segments};
@@ -72,7 +72,7 @@ pub(crate) async fn isolate(
     answer.await.unwrap_or_else(Problem::into_response)
 }
 
-/// Notes the SQL of a request for the record of it.
+/// Notes the SQL of a request, and the persons that it merges, for the record of it.
 async fn with_statement_noted(server: &Server, request: Request) -> Result<Request, Problem> {
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or("", MatchedPath::as_str);
@@ -83,11 +83,15 @@ async fn with_statement_noted(server: &Server, request: Request) -> Result<Reque
             "/v1/sql" | "/v1/segments" | "/v1/segments/preview" | "/v1/segments/{key}/impact"
         ) | ("PUT", "/v1/segments/{key}")
     );
+    let is_merge = request.method() == Method::POST && route == "/v1/identity/merges";
     let notes = request.extensions().get::<RequestNotes>().cloned();
-    let Some(notes) = notes.filter(|_| is_sql && is_json(&request)) else {
+    let Some(notes) = notes.filter(|_| (is_sql || is_merge) && is_json(&request)) else {
         return Ok(request);
     };
     let (parts, text) = read_json(server, request).await?;
+    if let Ok(MergeOfBody { a, b }) = serde_json::from_str(&text) {
+        notes.note_about(format!("persons {a} and {b}"));
+    }
     if let Ok(SqlOfBody {
         query,
         criteria,
@@ -180,6 +184,13 @@ struct SqlOfBody {
     criteria: Option<String>,
     /// The segment to create.
     key: Option<String>,
+}
+
+/// The persons in a body that merges them.
+#[derive(Deserialize)]
+struct MergeOfBody {
+    a: u64,
+    b: u64,
 }
 
 /// Whether the saved criteria that a request is about have an unbounded cost.

@@ -1,5 +1,6 @@
 //! Limits of the server: of one request, of one caller, and of all together.
 
+mod allowance;
 mod call_limits;
 mod call_rate;
 mod fair_queue;
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use rollbook_model::config::{SERVE_BODY_BYTES, SERVE_BODY_SECONDS, SERVE_REQUESTS_PER_KEY};
 
-pub(crate) use call_limits::{Allowance, CallLimits, OverLimit, RunningCall};
+pub(crate) use allowance::Allowance;
+pub(crate) use call_limits::{CallLimits, OverLimit, RunningCall};
 pub use call_rate::{CallRate, InvalidCallRate};
 pub(crate) use fair_queue::{Claimant, FairQueue, Permit};
 pub use trial_rows::TRIAL_ROWS_PER_HOUR;

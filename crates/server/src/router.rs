@@ -40,6 +40,7 @@ pub(crate) fn routes_in_time(server: Server) -> Router {
             server.clone(),
             reservations::reserve_body,
         ))
+        .layer(from_fn_with_state(server.clone(), access::record_begun))
         .layer(from_fn_with_state(server.clone(), access::check))
         .layer(from_fn_with_state(server.clone(), middleware::in_time))
         .layer(CatchPanicLayer::custom(panicked))

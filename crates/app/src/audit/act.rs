@@ -10,6 +10,8 @@ use crate::access::{self, Grant, KeyPrefix};
 
 /// The result of what was done.
 pub const DONE: &str = "ok";
+/// The result of a change or a command that has not ended yet.
+pub const BEGUN: &str = "begun";
 
 /// Who did something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,13 +108,19 @@ pub struct Act {
     /// The API key that it was about, by its prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// What else it was about: a review, a decision, two persons, a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// The columns of persons that were asked for, comma-separated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<String>,
     /// Rows in the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
     /// The statement that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<AskedStatement>,
-    /// `ok`, `begun` (of a command), `disconnected`, or the code of the refusal.
+    /// `ok`, `begun` (of a change or a command), `disconnected`, or the code of the refusal.
     pub result: String,
     /// Refusals before this one that were only counted, because there were too many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,6 +140,8 @@ impl Act {
             segment: None,
             person_id: None,
             key: None,
+            about: None,
+            columns: None,
             rows: None,
             statement: None,
             result: DONE.to_owned(),

@@ -17,8 +17,8 @@ use rollbook_model::{TenantName, Timestamp};
 use crate::audit::act::Act;
 use crate::audit::read::{ActFilter, ActReader};
 
-/// `audit(at, caller, address, request_id, act, segment, person_id, key, rows, statement, statement_code, result,
-/// unlisted)`: the acts in a tenant up to a moment. They are read as a whole, object by object.
+/// `audit(at, caller, address, request_id, act, segment, person_id, key, about, columns, rows, statement,
+/// statement_code, result, unlisted)`: the acts in a tenant up to a moment. They are read as a whole, object by object.
 pub(crate) fn audit_table(
     store: Store,
     tenant: TenantName,
@@ -51,6 +51,8 @@ fn schema() -> SchemaRef {
         text("segment", true),
         number("person_id"),
         text("key", true),
+        text("about", true),
+        text("columns", true),
         number("rows"),
         text("statement", true),
         text("statement_code", true),
@@ -105,6 +107,8 @@ fn rows(acts: &[Act]) -> Result<RecordBatch, DataFusionError> {
         texts(|act| act.segment.clone()),
         numbers(|act| act.person_id),
         texts(|act| act.key.clone()),
+        texts(|act| act.about.clone()),
+        texts(|act| act.columns.clone()),
         numbers(|act| signed(act.rows)),
         texts(|act| act.statement.as_ref()?.text.clone()),
         texts(|act| Some(act.statement.as_ref()?.code.clone())),

@@ -14,6 +14,7 @@ use crate::{AppError, Workspace};
 /// # Errors
 /// The lake cannot be read.
 pub async fn settings(workspace: &Workspace) -> Result<Settings, AppError> {
+    workspace.require("data::settings::settings")?;
     let lake = workspace.lake_or_new().await?;
     Ok(lake.head().await?.settings()?)
 }
@@ -23,6 +24,7 @@ pub async fn settings(workspace: &Workspace) -> Result<Settings, AppError> {
 /// # Errors
 /// The time has no offset, and there is no lake or it cannot be read.
 pub async fn moment(workspace: &Workspace, given: GivenTime) -> Result<Timestamp, AppError> {
+    workspace.require("data::settings::moment")?;
     match given {
         GivenTime::Instant(at) => Ok(at),
         GivenTime::Local(_) => {
@@ -43,6 +45,7 @@ pub async fn set(
     value: &str,
     at: Timestamp,
 ) -> Result<Settings, AppError> {
+    workspace.require("data::settings::set")?;
     let lake = workspace.lake_or_new().await?;
     let update = |state: Arc<State>| async move {
         let before = state.settings()?;

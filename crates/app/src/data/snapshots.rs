@@ -13,6 +13,7 @@ use crate::{AppError, Workspace};
 /// # Errors
 /// The lake cannot be read.
 pub async fn newest_snapshot(workspace: &Workspace) -> Result<SnapshotNumber, AppError> {
+    workspace.require("data::snapshots::newest_snapshot")?;
     Ok(workspace.lake_or_new().await?.head().await?.number)
 }
 
@@ -21,6 +22,7 @@ pub async fn newest_snapshot(workspace: &Workspace) -> Result<SnapshotNumber, Ap
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn watermarks(workspace: &Workspace) -> Result<BTreeMap<String, Timestamp>, AppError> {
+    workspace.require("data::snapshots::watermarks")?;
     watermarks_of(&workspace.lake().await?.head().await?)
 }
 
@@ -55,6 +57,7 @@ pub struct SnapshotLine {
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn snapshots(workspace: &Workspace) -> Result<Vec<SnapshotLine>, AppError> {
+    workspace.require("data::snapshots::snapshots")?;
     let lake = workspace.lake().await?;
     let lines = lake.records().await?.into_iter().map(|record| {
         let (kind, batch, detail) = match &record.cause {

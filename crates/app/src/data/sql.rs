@@ -23,6 +23,7 @@ pub async fn explain(
     as_of: Timestamp,
     snapshot: Option<SnapshotNumber>,
 ) -> Result<String, AppError> {
+    workspace.require("data::sql::explain")?;
     let lake = workspace.lake().await?;
     let state = workspace.state(&lake, snapshot).await?;
     let session = session_of_sql(workspace, &lake, &state, as_of).await?;
@@ -40,6 +41,7 @@ pub async fn sql(
     as_of: Timestamp,
     snapshot: Option<SnapshotNumber>,
 ) -> Result<Answer, AppError> {
+    workspace.require("data::sql::sql")?;
     Ok(answer(workspace, query, as_of, snapshot).await?.0)
 }
 
@@ -53,6 +55,7 @@ pub async fn answer(
     as_of: Timestamp,
     snapshot: Option<SnapshotNumber>,
 ) -> Result<(Answer, SnapshotNumber), AppError> {
+    workspace.require("data::sql::answer")?;
     let lake = workspace.lake().await?;
     let state = workspace.state(&lake, snapshot).await?;
     for attempt in 1.. {

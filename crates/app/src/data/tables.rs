@@ -27,6 +27,7 @@ pub struct TableSize {
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn table_sizes(workspace: &Workspace) -> Result<Vec<TableSize>, AppError> {
+    workspace.require("data::tables::table_sizes")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let sizes = tables::TABLES.iter().filter_map(|def| {

@@ -234,6 +234,9 @@ fn of_segment(error: &SegmentError) -> (&'static str, ErrorClass) {
         SegmentError::ReservedKey { .. } => ("reserved_key", ErrorClass::Unprocessable),
         SegmentError::Unknown { .. } => ("unknown_segment", ErrorClass::Missing),
         SegmentError::UnknownName { .. } => ("unknown_segment_named", ErrorClass::Unprocessable),
+        SegmentError::Named {
+            is_personal: true, ..
+        } => ("needs_pii", ErrorClass::Forbidden),
         SegmentError::Named { .. } => ("named_segment_failed", ErrorClass::Unprocessable),
         SegmentError::Circle { .. } => ("segments_in_circle", ErrorClass::Unprocessable),
         SegmentError::NotRefreshed { .. } => ("segment_not_refreshed", ErrorClass::Conflict),

@@ -23,6 +23,7 @@ pub async fn decide(
     wanted: &DecisionRequest,
     decider: &Decider,
 ) -> Result<Followed, AppError> {
+    workspace.require("identity::decisions::decide")?;
     let lake = workspace.lake().await?;
     Ok(decide::decide(&lake, wanted, decider).await?)
 }
@@ -36,6 +37,7 @@ pub async fn erase(
     person: i64,
     decider: &Decider,
 ) -> Result<Forgotten, AppError> {
+    workspace.require("identity::decisions::erase")?;
     let lake = workspace.lake().await?;
     Ok(erase::erase(&lake, person, decider).await?)
 }
@@ -45,6 +47,7 @@ pub async fn erase(
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn decisions(workspace: &Workspace) -> Result<Vec<Value>, AppError> {
+    workspace.require("identity::decisions::decisions")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     Ok(decided(&lake, &state).await?)
@@ -55,6 +58,7 @@ pub async fn decisions(workspace: &Workspace) -> Result<Vec<Value>, AppError> {
 /// # Errors
 /// There is no lake; the caller may not read personal values.
 pub async fn blocked(workspace: &Workspace) -> Result<Vec<Blocked>, AppError> {
+    workspace.require("identity::decisions::blocked")?;
     workspace.require_personal_rights("blocked", "value")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
@@ -72,6 +76,7 @@ pub async fn block(
     text: &str,
     decider: &Decider,
 ) -> Result<Followed, AppError> {
+    workspace.require("identity::decisions::block")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let (rule, value) = normal_value(&state, text)?;
@@ -93,6 +98,7 @@ pub async fn unblock(
     text: &str,
     decider: &Decider,
 ) -> Result<Followed, AppError> {
+    workspace.require("identity::decisions::unblock")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let (rule, value) = normal_value(&state, text)?;
@@ -114,6 +120,7 @@ pub async fn readmit(
     lookups: &[PersonLookup],
     decider: &Decider,
 ) -> Result<u64, AppError> {
+    workspace.require("identity::decisions::readmit")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let (mut records, mut values) = (Vec::new(), Vec::new());

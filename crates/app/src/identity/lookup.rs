@@ -50,6 +50,7 @@ pub async fn find(
     lookup: &PersonLookup,
     now: Timestamp,
 ) -> Result<Vec<i64>, AppError> {
+    workspace.require("identity::lookup::find")?;
     match lookup {
         PersonLookup::Email(_) => workspace.require_personal_rights("persons", "email")?,
         PersonLookup::Phone(_) => workspace.require_personal_rights("persons", "phone")?,
@@ -106,6 +107,7 @@ pub async fn merged_into(
     person: i64,
     now: Timestamp,
 ) -> Result<Option<i64>, AppError> {
+    workspace.require("identity::lookup::merged_into")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let session = workspace.session(&lake, &state, now).await?;

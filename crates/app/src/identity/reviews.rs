@@ -27,6 +27,7 @@ pub struct ReviewDetails {
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn reviews(workspace: &Workspace) -> Result<Vec<Review>, AppError> {
+    workspace.require("identity::reviews::reviews")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     Ok(decide::reviews(&lake, &state).await?)
@@ -41,6 +42,7 @@ pub async fn review(
     identity: i64,
     now: Timestamp,
 ) -> Result<ReviewDetails, AppError> {
+    workspace.require("identity::reviews::review")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let review = decide::waiting(&lake, &state, identity).await?;

@@ -31,6 +31,7 @@ pub struct IdentityStats {
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn stats(workspace: &Workspace, now: Timestamp) -> Result<IdentityStats, AppError> {
+    workspace.require("identity::stats::stats")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let session = workspace.session(&lake, &state, now).await?;

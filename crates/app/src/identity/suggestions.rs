@@ -54,6 +54,7 @@ pub async fn suggested(
     at_least: f64,
     now: Timestamp,
 ) -> Result<Vec<SuggestedPair>, AppError> {
+    workspace.require("identity::suggestions::suggested")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let session = workspace.session(&lake, &state, now).await?;

@@ -107,6 +107,7 @@ enum Lookup {
 /// # Errors
 /// [`AppError::KeyReused`]; else those of [`ingest`](crate::ingest::ingest).
 pub async fn post(workspace: &Workspace, post: Post) -> Result<Posted, AppError> {
+    workspace.require("ingest::idempotency::post")?;
     let mut answers = post_all(workspace, vec![post]).await;
     answers.pop().expect("as many answers as requests")
 }
@@ -115,6 +116,11 @@ pub async fn post(workspace: &Workspace, post: Post) -> Result<Posted, AppError>
 /// commit, and each gets the answer that it would have got alone. The answers are in the order of the
 /// requests.
 pub async fn post_all(workspace: &Workspace, posts: Vec<Post>) -> Vec<Result<Posted, AppError>> {
+    if let Err(refused) = workspace.require("ingest::idempotency::post_all") {
+        let refused = Arc::new(refused);
+        let refusal = || Err(AppError::Shared(Arc::clone(&refused)));
+        return posts.iter().map(|_| refusal()).collect();
+    }
     let mut answers: Vec<Option<_>> = posts.iter().map(|_| None).collect();
     let mut waiting: Vec<(usize, Post)> = posts.into_iter().enumerate().collect();
     while !waiting.is_empty() {
@@ -214,6 +220,7 @@ impl Posted {
 /// # Errors
 /// [`AppError::KeyReused`]; the body or the lake cannot be read; the lake cannot be written.
 pub async fn answered(workspace: &Workspace, post: &Post) -> Result<Option<Posted>, AppError> {
+    workspace.require("ingest::idempotency::answered")?;
     let KnownBy::Key(key) = &post.known_by else {
         return Ok(None);
     };
@@ -229,6 +236,7 @@ pub async fn answered(workspace: &Workspace, post: &Post) -> Result<Option<Poste
 /// # Errors
 /// The body or the lake cannot be read; the lake cannot be written.
 pub async fn release(workspace: &Workspace, post: &Post) -> Result<(), AppError> {
+    workspace.require("ingest::idempotency::release")?;
     let KnownBy::Key(key) = &post.known_by else {
         return Ok(());
     };

@@ -100,6 +100,7 @@ pub async fn sync(
     batch: BatchId,
     progress: &Progress,
 ) -> Result<Synced, AppError> {
+    workspace.require("ingest::sync::sync")?;
     let lake = workspace.lake_or_new().await?;
     let folder = options.folder.join(provider.as_str());
     let read = hash_files(&folder)?;

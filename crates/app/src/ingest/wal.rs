@@ -79,6 +79,7 @@ pub struct Folded {
 /// # Errors
 /// The lake cannot be read.
 pub async fn fold_policy(workspace: &Workspace) -> Result<FoldPolicy, AppError> {
+    workspace.require("ingest::wal::fold_policy")?;
     let settings = workspace.lake_or_new().await?.head().await?.settings()?;
     Ok(FoldPolicy {
         every: Duration::from_secs(u64::from(settings.journal_seconds)),
@@ -122,6 +123,7 @@ pub async fn append(
     entries: &[Entry],
     number: u64,
 ) -> Result<WalObject, AppError> {
+    workspace.require("ingest::wal::append")?;
     Ok(workspace
         .lake_or_new()
         .await?
@@ -134,6 +136,7 @@ pub async fn append(
 /// # Errors
 /// The lake cannot be read.
 pub async fn appended(workspace: &Workspace) -> Result<Vec<WalObject>, AppError> {
+    workspace.require("ingest::wal::appended")?;
     Ok(workspace.lake_or_new().await?.wal_objects().await?)
 }
 
@@ -142,6 +145,7 @@ pub async fn appended(workspace: &Workspace) -> Result<Vec<WalObject>, AppError>
 /// # Errors
 /// The lake cannot be read.
 pub async fn status(workspace: &Workspace) -> Result<WalStatus, AppError> {
+    workspace.require("ingest::wal::status")?;
     let lake = workspace.lake_or_new().await?;
     let mut status = WalStatus::default();
     for appended in lake.wal_objects().await? {
@@ -172,6 +176,7 @@ pub async fn fold(
     mappings: Option<&Path>,
     at: Timestamp,
 ) -> Result<Folded, AppError> {
+    workspace.require("ingest::wal::fold")?;
     let lake = workspace.lake_or_new().await?;
     let fold = Fold::new(workspace, &lake, mappings, at);
     let mut folded = Folded::default();
@@ -207,6 +212,7 @@ pub async fn retry(
     mappings: Option<&Path>,
     at: Timestamp,
 ) -> Result<Folded, AppError> {
+    workspace.require("ingest::wal::retry")?;
     let lake = workspace.lake_or_new().await?;
     let fold = Fold::new(workspace, &lake, mappings, at);
     let mut folded = Folded::default();
@@ -235,6 +241,7 @@ pub async fn retry(
 /// # Errors
 /// [`AppError::UnknownEntry`]; the lake cannot be written.
 pub async fn drop_rejected(workspace: &Workspace, id: &str) -> Result<(), AppError> {
+    workspace.require("ingest::wal::drop_rejected")?;
     let lake = workspace.lake_or_new().await?;
     let refused = lake.refused().await?;
     if !refused.iter().any(|refused| refused.header.id == id) {

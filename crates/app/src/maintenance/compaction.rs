@@ -51,6 +51,7 @@ pub async fn compact(
     extent: Extent,
     at: Timestamp,
 ) -> Result<Vec<Compacted>, AppError> {
+    workspace.require("maintenance::compaction::compact")?;
     let turn = Mutex::new(());
     compact_lake(
         &workspace.lake().await?,
@@ -72,6 +73,7 @@ pub async fn compact_beside(
     at: Timestamp,
     turn: &Mutex<()>,
 ) -> Result<Vec<Compacted>, AppError> {
+    workspace.require("maintenance::compaction::compact_beside")?;
     let lake = workspace.lake().await?;
     compact_lake(&lake, workspace.limits, Extent::Due, at, turn).await
 }

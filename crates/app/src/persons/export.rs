@@ -67,6 +67,7 @@ pub async fn export(
     person: i64,
     as_of: Timestamp,
 ) -> Result<PersonExport, AppError> {
+    workspace.require("persons::export::export")?;
     let shown = show(workspace, person, as_of, true).await?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;

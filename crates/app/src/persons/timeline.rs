@@ -73,6 +73,7 @@ pub async fn timeline(
     query: &TimelineQuery,
     as_of: Timestamp,
 ) -> Result<Timeline, AppError> {
+    workspace.require("persons::timeline::timeline")?;
     let lake = workspace.lake().await?;
     let next = query.next.as_deref().map(|next| {
         let next = PagePosition::parse(next);

@@ -106,6 +106,7 @@ pub async fn changes(
     key: &SegmentKey,
     since: Option<Since>,
 ) -> Result<Changes, AppError> {
+    workspace.require("segments::changes::changes")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     workspace.definition(&lake, &state, key).await?;
@@ -175,6 +176,7 @@ pub struct PersonChange {
 /// # Errors
 /// There is no lake; the segment does not exist; the lake cannot be read.
 pub async fn history(workspace: &Workspace, key: &SegmentKey) -> Result<Vec<Change>, AppError> {
+    workspace.require("segments::changes::history")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     workspace.definition(&lake, &state, key).await?;

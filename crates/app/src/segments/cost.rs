@@ -16,6 +16,7 @@ pub async fn have_bounded_cost(
     workspace: &Workspace,
     criteria: &[&str],
 ) -> Result<Vec<bool>, AppError> {
+    workspace.require("segments::cost::have_bounded_cost")?;
     // Most texts use built-in columns only, so the lake need not be opened: a custom trait never has the
     // name of a built-in column.
     let criteria: Vec<Parsed> = criteria
@@ -56,6 +57,7 @@ pub async fn have_bounded_cost(
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn bounded_segments(workspace: &Workspace) -> Result<Vec<(SegmentKey, bool)>, AppError> {
+    workspace.require("segments::cost::bounded_segments")?;
     let lake = workspace.lake().await?;
     let definitions = definition::list(&lake, &lake.head().await?).await?;
     let texts = definitions.iter().map(|one| one.criteria.as_str());
@@ -72,6 +74,7 @@ pub async fn saved_has_bounded_cost(
     workspace: &Workspace,
     key: Option<&SegmentKey>,
 ) -> Result<bool, AppError> {
+    workspace.require("segments::cost::saved_has_bounded_cost")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     saved_are_bounded(&lake, &state, key).await

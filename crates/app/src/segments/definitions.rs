@@ -23,6 +23,7 @@ pub async fn put(
     draft: &Draft,
     at: Timestamp,
 ) -> Result<Definition, AppError> {
+    workspace.require("segments::definitions::put")?;
     let lake = workspace.lake_or_new().await?;
     let draft = &with_author(workspace, draft);
     check(workspace, &lake, draft, at).await?;
@@ -86,6 +87,7 @@ pub async fn create(
     draft: &Draft,
     at: Timestamp,
 ) -> Result<Definition, AppError> {
+    workspace.require("segments::definitions::create")?;
     let exists = || AppError::SegmentExists {
         segment: draft.key.clone(),
     };
@@ -109,6 +111,7 @@ pub async fn delete(
     key: &SegmentKey,
     at: Timestamp,
 ) -> Result<(), AppError> {
+    workspace.require("segments::definitions::delete")?;
     let lake = workspace.lake().await?;
     Ok(rollbook_segments::delete(&lake, key, at).await?)
 }

@@ -37,6 +37,7 @@ pub async fn explain(
     person: u64,
     as_of: Timestamp,
 ) -> Result<Explanation, AppError> {
+    workspace.require("segments::explain::explain")?;
     let segment = SegmentContext::load(workspace, key).await?;
     let sessions = SegmentSessions::new(workspace, &segment.lake);
     let question = ExplainRequest {
@@ -87,6 +88,7 @@ pub async fn near_miss(
     key: &SegmentKey,
     as_of: Timestamp,
 ) -> Result<NearMiss, AppError> {
+    workspace.require("segments::explain::near_miss")?;
     let segment = SegmentContext::load(workspace, key).await?;
     let condition = segment.condition(&workspace.limits)?;
     let session = workspace
@@ -115,6 +117,7 @@ pub async fn fit(
     size: u64,
     as_of: Timestamp,
 ) -> Result<FittedThreshold, AppError> {
+    workspace.require("segments::explain::fit")?;
     let segment = SegmentContext::load(workspace, key).await?;
     let condition = segment.condition(&workspace.limits)?;
     let session = workspace
@@ -148,6 +151,7 @@ pub async fn calendar(
     days: u32,
     as_of: Timestamp,
 ) -> Result<Calendar, AppError> {
+    workspace.require("segments::explain::calendar")?;
     let segment = SegmentContext::load(workspace, key).await?;
     let sessions = SegmentSessions::new(workspace, &segment.lake);
     let days = match segment.named.fixed.contains_key(key) {

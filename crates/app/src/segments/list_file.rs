@@ -44,6 +44,7 @@ pub async fn put_list(
     file: &Path,
     at: Timestamp,
 ) -> Result<SavedList, AppError> {
+    workspace.require("segments::list_file::put_list")?;
     let text = std::fs::read_to_string(file).map_err(|source| AppError::ListFile {
         path: file.to_owned(),
         source,

@@ -36,6 +36,7 @@ pub struct ListedSegment {
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn list(workspace: &Workspace, now: Timestamp) -> Result<Vec<ListedSegment>, AppError> {
+    workspace.require("segments::listing::list")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let definitions = workspace.definitions(&lake, &state).await?;
@@ -51,6 +52,7 @@ pub async fn show(
     key: &SegmentKey,
     now: Timestamp,
 ) -> Result<ListedSegment, AppError> {
+    workspace.require("segments::listing::show")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let definition = workspace.definition(&lake, &state, key).await?;
@@ -68,6 +70,7 @@ pub async fn freshness_at(
     key: &SegmentKey,
     now: Timestamp,
 ) -> Result<Freshness, AppError> {
+    workspace.require("segments::listing::freshness_at")?;
     Ok(show(workspace, key, now).await?.freshness)
 }
 
@@ -80,6 +83,7 @@ pub async fn saved(
     definition: Definition,
     now: Timestamp,
 ) -> Result<ListedSegment, AppError> {
+    workspace.require("segments::listing::saved")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let listed = listed(workspace, &lake, &state, vec![definition], now).await?;

@@ -25,6 +25,7 @@ pub async fn members(
     key: &SegmentKey,
     snapshot: Option<SnapshotNumber>,
 ) -> Result<(Refreshed, Vec<u64>), AppError> {
+    workspace.require("segments::members::members")?;
     let lake = workspace.lake().await?;
     let (refreshed, persons) = membership::members(&lake, key, snapshot).await?;
     Ok((refreshed, persons.iter().collect()))
@@ -102,6 +103,7 @@ pub async fn members_page(
     pull: &Pull,
     now: Timestamp,
 ) -> Result<MemberPage, AppError> {
+    workspace.require("segments::members::members_page")?;
     let lake = workspace.lake().await?;
     let (of, freshness, chosen, persons, from) = match token {
         None => {
@@ -179,6 +181,7 @@ pub async fn selected_members(
     pull: &Pull,
     now: Timestamp,
 ) -> Result<(Refreshed, Freshness, RoaringTreemap), AppError> {
+    workspace.require("segments::members::selected_members")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let (refreshed, freshness, persons) = select(workspace, &lake, &state, key, pull, now).await?;
@@ -286,6 +289,7 @@ pub async fn count(
     key: &SegmentKey,
     now: Timestamp,
 ) -> Result<MemberCount, AppError> {
+    workspace.require("segments::members::count")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     workspace.definition(&lake, &state, key).await?;

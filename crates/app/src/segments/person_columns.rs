@@ -41,6 +41,7 @@ pub async fn fields(
     columns: &[String],
     hashing: Option<Hashing>,
 ) -> Result<RecordBatch, AppError> {
+    workspace.require("segments::person_columns::fields")?;
     let lake = workspace.lake().await?;
     let state = match of.snapshot.0 {
         0 => lake.head().await?,

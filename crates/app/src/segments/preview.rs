@@ -35,6 +35,7 @@ pub struct Previewed {
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn default_as_of(workspace: &Workspace, now: Timestamp) -> Result<Timestamp, AppError> {
+    workspace.require("segments::preview::default_as_of")?;
     let state = workspace.lake().await?.head().await?;
     Ok(workspace.default_as_of(&state, now))
 }
@@ -48,6 +49,7 @@ pub async fn preview(
     criteria: &str,
     as_of: Timestamp,
 ) -> Result<Previewed, AppError> {
+    workspace.require("segments::preview::preview")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let session = workspace.cached_session(&lake, &state, as_of).await?;
@@ -88,6 +90,7 @@ pub async fn matches(
     criteria: &str,
     as_of: Timestamp,
 ) -> Result<RoaringTreemap, AppError> {
+    workspace.require("segments::preview::matches")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let session = workspace.cached_session(&lake, &state, as_of).await?;
@@ -129,6 +132,7 @@ pub async fn impact(
     criteria: &str,
     as_of: Timestamp,
 ) -> Result<Impact, AppError> {
+    workspace.require("segments::preview::impact")?;
     let segment = SegmentContext::load(workspace, key).await?;
     let session = workspace
         .cached_session(&segment.lake, &segment.state, as_of)

@@ -61,6 +61,7 @@ pub async fn reach(
     channel: Option<Channel>,
     as_of: Timestamp,
 ) -> Result<Reach, AppError> {
+    workspace.require("segments::reach::reach")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let definition = workspace.definition(&lake, &state, key).await?;

@@ -79,6 +79,7 @@ pub async fn refresh(
     now: Timestamp,
     is_full: bool,
 ) -> Result<Vec<Outcome>, AppError> {
+    workspace.require("segments::refresh::refresh")?;
     let lake = workspace.lake().await?;
     let mut request = RefreshRequest {
         keys: keys.to_vec(),
@@ -160,6 +161,7 @@ pub async fn refresh_one(
     now: Timestamp,
     is_full: bool,
 ) -> Result<Done, AppError> {
+    workspace.require("segments::refresh::refresh_one")?;
     for _ in 0..ATTEMPTS {
         let outcomes = refresh(workspace, std::slice::from_ref(key), as_of, now, is_full).await?;
         // None if it got another author meanwhile.

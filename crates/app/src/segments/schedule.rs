@@ -22,6 +22,7 @@ const ATTEMPTS: u32 = 3;
 /// # Errors
 /// There is no lake, or it cannot be read or written. A segment that fails is reported in its [`Outcome`].
 pub async fn refresh_due(workspace: &Workspace, now: Timestamp) -> Result<Vec<Outcome>, AppError> {
+    workspace.require("segments::schedule::refresh_due")?;
     let lake = workspace.lake().await?;
     let mut attempts = 0..ATTEMPTS;
     loop {
@@ -55,6 +56,7 @@ pub async fn due(
     workspace: &Workspace,
     now: Timestamp,
 ) -> Result<Vec<(SegmentKey, String)>, AppError> {
+    workspace.require("segments::schedule::due")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let keys = due_keys(&state, now)?;
@@ -77,6 +79,7 @@ pub async fn record_memory_failure(
     key: &SegmentKey,
     now: Timestamp,
 ) -> Result<(), AppError> {
+    workspace.require("segments::schedule::record_memory_failure")?;
     let lake = workspace.lake().await?;
     let limit = workspace.limits.memory as u64;
     Ok(rollbook_segments::refresh::give_up(&lake, key, limit, now).await?)
@@ -137,6 +140,7 @@ fn lag(state: &SegmentState, freshness: &Freshness, now: Timestamp) -> Option<Du
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn health(workspace: &Workspace, now: Timestamp) -> Result<Vec<SegmentHealth>, AppError> {
+    workspace.require("segments::schedule::health")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let mut states = Vec::new();

@@ -38,6 +38,7 @@ pub struct Overlap {
 /// # Errors
 /// There is no lake; a segment does not exist or was never refreshed.
 pub async fn overlap(workspace: &Workspace, keys: &[SegmentKey]) -> Result<Overlap, AppError> {
+    workspace.require("segments::set_operations::overlap")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let mut all = Vec::new();

@@ -61,6 +61,7 @@ pub async fn plan(
     folder: &Path,
     as_of: Timestamp,
 ) -> Result<SegmentPlan, AppError> {
+    workspace.require("segments::sql_folder::plan")?;
     let drafts = read(folder)?;
     let lake = workspace.lake_or_new().await?;
     let state = lake.head().await?;
@@ -157,6 +158,7 @@ pub async fn apply(
     plan: &SegmentPlan,
     at: Timestamp,
 ) -> Result<(), AppError> {
+    workspace.require("segments::sql_folder::apply")?;
     let lake = workspace.lake_or_new().await?;
     for line in &plan.lines {
         match plan.drafts.get(&line.segment) {
@@ -177,6 +179,7 @@ pub async fn apply(
 /// # Errors
 /// There is no lake; a file cannot be written.
 pub async fn export(workspace: &Workspace, folder: &Path) -> Result<u64, AppError> {
+    workspace.require("segments::sql_folder::export")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     let failed = |path: &Path| {

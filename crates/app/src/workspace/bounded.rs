@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::Workspace;
 use crate::AppError;
-use crate::access::Bounds;
+use crate::access::{self, Bounds};
 
 /// What is said instead of the reason, which may name other segments, columns and values.
 const NOT_FRESH: &str = "it is not up to date";
@@ -15,6 +15,14 @@ const NOT_FRESH: &str = "it is not up to date";
 impl Workspace {
     fn bounds(&self) -> Option<&Bounds> {
         self.bounds.as_deref()
+    }
+
+    /// Refuses a caller who may not do what a use case does: the first thing in each of them.
+    ///
+    /// # Errors
+    /// [`AppError::Forbidden`]; [`AppError::BoundKey`].
+    pub(crate) fn require(&self, use_case: &'static str) -> Result<(), AppError> {
+        access::require(use_case, self.rights, self.bounds())
     }
 
     /// Whether the caller's key is bound.

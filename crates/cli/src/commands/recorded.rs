@@ -2,15 +2,12 @@
 //! master key.
 
 use rollbook_app::access::IssuedKey;
-use rollbook_app::audit::{Act, Caller, DONE};
+use rollbook_app::audit::{Act, BEGUN, Caller, DONE};
 use rollbook_app::{AppError, Workspace};
 use rollbook_model::TenantName;
 
 use crate::arguments::{ApiKey, Command, Keys, Person, PersonRequest, Retention, Secret, Tenant};
 use crate::commands::clock::now;
-
-/// The result of a command that has not ended yet.
-const BEGUN: &str = "begun";
 
 /// A command that is recorded, before it does anything and with its result.
 pub(super) struct Recorded {
@@ -19,6 +16,7 @@ pub(super) struct Recorded {
     key: Option<String>,
     /// The tenant that it is about, if that is not the one of `--tenant`.
     tenant: Option<TenantName>,
+    about: Option<String>,
 }
 
 /// What is recorded of a command about a tenant, and which one; `None` if it changes nothing.
@@ -40,6 +38,7 @@ impl Recorded {
             person: None,
             key: None,
             tenant: None,
+            about: None,
         }
     }
 
@@ -88,9 +87,15 @@ impl Recorded {
             }
             _ => return None,
         };
+        let about = match command {
+            Command::Secret(Secret::Put(put)) => Some(&put.name),
+            Command::Secret(Secret::Delete { name }) => Some(name),
+            _ => None,
+        };
         Some(Self {
             person,
             key,
+            about: about.map(|name| format!("secret {name}")),
             ..Self::named(name)
         })
     }
@@ -127,6 +132,7 @@ impl Recorded {
         let tenant = self.tenant.as_ref().unwrap_or(&workspace.tenant);
         act.tenant = Some(tenant.clone());
         (act.person_id, act.key) = (self.person, self.key.clone());
+        act.about.clone_from(&self.about);
         act.result = result.to_owned();
         let log = workspace.audit_log(now)?;
         log.record(act).await?;

@@ -244,9 +244,15 @@ async fn secret_survives_rotations_and_needs_the_right_keys() {
 
     // Without the tenant's key no copy of it can be read any more.
     fs::write(folder.keys(), keys).unwrap();
+    let running = folder.lake("default").await;
+    assert!(read(&running, "shop").await.is_some());
     let tenant = folder.0.path().join("lake/default");
     fs::remove_dir_all(tenant.join("_vault/_keys")).unwrap();
+    // Not even by a process that has read it before.
+    assert!(is_damaged(&running, "shop").await);
+    put(&running, "other", "new", at(1)).await.unwrap();
     let shredded = folder.lake("default").await;
+    assert_eq!(read(&shredded, "other").await.as_deref(), Some("new"));
     assert!(is_damaged(&shredded, "shop").await);
     // Also after new keys were made.
     put(&shredded, "mail", "new", at(1)).await.unwrap();

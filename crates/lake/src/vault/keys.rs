@@ -222,6 +222,16 @@ impl<'a> Keyring<'a> {
         if known.is_some() {
             return Ok(known);
         }
+        let stored = self.stored(name).await?;
+        if let Some(key) = &stored {
+            let mut known = self.cache().named();
+            known.insert(self.associated_data(name), Arc::clone(key));
+        }
+        Ok(stored)
+    }
+
+    /// The key of a name as it is stored now, whatever this process knew of it: `None` where it was deleted.
+    pub(crate) async fn stored(&self, name: &str) -> Result<Option<Arc<[u8]>>, LakeError> {
         let Some(opened) = self.open().await? else {
             return Ok(None);
         };
@@ -231,10 +241,17 @@ impl<'a> Keyring<'a> {
         let bytes = hex::decode(sealed).ok();
         let bytes =
             bytes.and_then(|sealed| open_object(&opened.key, &self.associated_data(name), &sealed));
-        let bytes: Arc<[u8]> = Arc::from(bytes.ok_or_else(|| self.damaged(name))?);
-        let mut known = self.cache().named();
-        known.insert(self.associated_data(name), Arc::clone(&bytes));
-        Ok(Some(bytes))
+        Ok(Some(Arc::from(bytes.ok_or_else(|| self.damaged(name))?)))
+    }
+
+    /// The key of a name as it is stored now, created where there is none.
+    pub(crate) async fn stored_or_new(&self, name: &str) -> Result<Key, LakeError> {
+        if self.stored(name).await?.is_none() {
+            self.store_named(name, &random::<32>()).await?;
+        }
+        let key = self.stored(name).await?;
+        let key = key.as_deref().and_then(|key| key.try_into().ok());
+        key.ok_or_else(|| self.damaged(name))
     }
 
     /// The key of a name, created where there is none.

@@ -192,9 +192,11 @@ impl Evaluation<'_> {
     }
 
     pub(super) fn of_failed(&self, key: &SegmentKey) -> SegmentError {
+        let (reason, is_personal) = self.failed.get(key).cloned().unwrap_or_default();
         SegmentError::Named {
             segment: key.clone(),
-            reason: self.failed.get(key).cloned().unwrap_or_default(),
+            reason,
+            is_personal,
         }
     }
 

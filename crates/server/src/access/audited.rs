@@ -1,14 +1,15 @@
 //! The record of each request: who did what, when and from where.
 
-use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State};
-use axum::http::StatusCode;
+use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request, State};
+use axum::http::{StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::access::{KeyPrefix, Right};
 use rollbook_app::audit::{Act, AuditLog, Caller};
 use rollbook_model::{SegmentKey, TenantName};
+use uuid::Uuid;
 
-use super::notes::RequestNotes;
+use super::notes::{Pending, RequestNotes};
 use super::route_rights::{Needs, needs};
 use crate::answered::{ANSWERED_HEADER, Answered};
 use crate::network::ClientAddress;
@@ -19,6 +20,8 @@ use crate::state::Server;
 /// The result of a request whose caller did not wait for its answer.
 const DISCONNECTED: &str = "disconnected";
 
+/// Names of columns in a record at most.
+const MAX_COLUMNS: usize = 100;
 /// The act of a server that stops.
 const STOP: &str = "the server stopped";
 
@@ -80,6 +83,27 @@ fn is_recorded(needs: Option<Needs>) -> bool {
     }
 }
 
+/// A number in a path, without anything that is none.
+fn number(text: &str) -> Option<i64> {
+    text.parse().ok()
+}
+
+/// The columns of persons that a request for members asks for; a text that cannot be a name is left out.
+fn asked_columns(route: &str, uri: &Uri) -> Option<String> {
+    if route != "/v1/segments/{key}/members" {
+        return None;
+    }
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+    let (_, fields) = pairs.into_iter().find(|(name, _)| name == "fields")?;
+    let is_name = |text: &str| {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        (1..=64).contains(&text.len()) && text.chars().all(is_plain)
+    };
+    let names = fields.split(',').map(str::trim).take(MAX_COLUMNS);
+    let names = names.map(|name| if is_name(name) { name } else { "?" });
+    Some(names.collect::<Vec<_>>().join(","))
+}
+
 /// A request that is not answered yet.
 struct PendingAct<'a> {
     server: &'a Server,
@@ -115,12 +139,28 @@ impl<'a> PendingAct<'a> {
                     }
                     "person_id" => act.person_id = value.parse().ok(),
                     "tenant" => about = value.parse().ok(),
+                    "identity_id" => act.about = number(value).map(|id| format!("review {id}")),
+                    "entry" => {
+                        act.about = value
+                            .parse()
+                            .ok()
+                            .map(|entry: Uuid| format!("decision {entry}"));
+                    }
                     "prefix" => act.key = value.parse().ok().map(|key: KeyPrefix| key.to_string()),
                     _ => {}
                 }
             }
         }
-        let notes = RequestNotes::default();
+        act.columns = asked_columns(route, &parts.uri);
+        let notes = parts.extensions.get::<RequestNotes>().cloned();
+        let notes = notes.unwrap_or_default();
+        let pending = act.clone();
+        notes.note(|noted| {
+            noted.pending = Some(Pending {
+                act: pending,
+                needs,
+            });
+        });
         parts.extensions.insert(notes.clone());
         parts.headers.remove(ANSWERED_HEADER);
         let pending = Self {
@@ -168,6 +208,7 @@ impl<'a> PendingAct<'a> {
         act.caller = Caller::of(noted.grant.as_ref());
         act.tenant = noted.tenant;
         act.segment = act.segment.or(noted.segment);
+        act.about = act.about.or(noted.about);
         Some(act)
     }
 }
@@ -191,8 +232,28 @@ impl Drop for PendingAct<'_> {
 mod tests {
     use rollbook_app::access::Right;
 
-    use super::is_recorded;
+    use super::{asked_columns, is_recorded};
     use crate::access::route_rights::{Needs, ROUTES};
+
+    #[test]
+    fn columns_are_recorded_by_name_only() {
+        let route = "/v1/segments/{key}/members";
+        let uri = |query: &str| format!("/v1/segments/a/members?{query}").parse().unwrap();
+        let asked = |query: &str| asked_columns(route, &uri(query));
+        assert_eq!(
+            asked("limit=3&fields=email,%20first_name").as_deref(),
+            Some("email,first_name")
+        );
+        assert_eq!(
+            asked("fields=ann%40example.com,city").as_deref(),
+            Some("?,city")
+        );
+        assert_eq!(asked("limit=3"), None);
+        assert_eq!(
+            asked_columns("/v1/scores/{kind}", &uri("fields=email")),
+            None
+        );
+    }
 
     #[test]
     fn reads_of_persons_and_changes_are_recorded() {

@@ -199,12 +199,14 @@ fn unlisted(route: &str) -> Response {
     response
 }
 
-/// Whether a request changes something and does not say which page made it. Browsers say so, and send cookies by
-/// themselves; pages of other sites were refused before.
+/// Whether a request changes something and does not say that a page of this server made it. Browsers say so, and send
+/// cookies by themselves; an `origin` of another site was refused before.
 fn is_of_unknown_page(request: &Request) -> bool {
     let changes = ![Method::GET, Method::HEAD].contains(request.method());
     let headers = request.headers();
-    changes && !headers.contains_key(header::ORIGIN) && !headers.contains_key("sec-fetch-site")
+    let is_of_page =
+        headers.get("sec-fetch-site").map(HeaderValue::as_bytes) == Some(b"same-origin");
+    changes && !headers.contains_key(header::ORIGIN) && !is_of_page
 }
 
 /// The grant of the caller, or, in a worker, the one that the server names.

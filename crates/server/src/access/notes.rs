@@ -2,8 +2,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rollbook_app::access::Grant;
+use rollbook_app::access::{Caller, Grant};
+use rollbook_app::audit::Act;
 use rollbook_model::TenantName;
+
+use super::route_rights::Needs;
 
 /// What the server learns of a request while it is answered.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +22,17 @@ pub(super) struct Noted {
     pub(super) segment: Option<String>,
     /// The SQL in the body.
     pub(super) statement: Option<String>,
+    /// What else the body is about.
+    pub(super) about: Option<String>,
+    /// The act, before the caller and the result are known.
+    pub(super) pending: Option<Pending>,
+}
+
+/// An act that has not begun, and what its route needs.
+#[derive(Debug, Clone)]
+pub(super) struct Pending {
+    pub(super) act: Act,
+    pub(super) needs: Option<Needs>,
 }
 
 impl RequestNotes {
@@ -32,6 +46,21 @@ impl RequestNotes {
             noted.statement = Some(statement);
             noted.segment = segment;
         });
+    }
+
+    /// Notes what else the body of a request is about.
+    pub(crate) fn note_about(&self, about: String) {
+        self.note(|noted| noted.about = Some(about));
+    }
+
+    /// Who the caller is, for the log: a key by its prefix. The subject of a JWT may be a personal value.
+    pub(crate) fn caller(&self) -> String {
+        match self.noted().grant.as_ref().map(Grant::caller) {
+            Some(Caller::Key(prefix)) => prefix.to_string(),
+            Some(Caller::Subject(_)) => "jwt".to_owned(),
+            Some(Caller::Local) => "local".to_owned(),
+            None => "none".to_owned(),
+        }
     }
 
     pub(super) fn noted(&self) -> Noted {

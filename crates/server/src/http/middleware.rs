@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 
+use crate::access::notes::RequestNotes;
 use crate::answered::ANSWERED_HEADER;
 use crate::network::Transport;
 use crate::network::guarded_body::guarded;
@@ -32,7 +33,9 @@ pub(crate) async fn observe(
         .get::<MatchedPath>()
         .map_or("unknown", MatchedPath::as_str)
         .to_owned();
-    let mut pending = PendingRequest::new(&server, &id, method, &route);
+    let notes = RequestNotes::default();
+    request.extensions_mut().insert(notes.clone());
+    let mut pending = PendingRequest::new(&server, &id, method, &route, &notes);
     let span = tracing::info_span!("request", request_id = %id);
     let mut response = {
         use tracing::Instrument;
@@ -50,7 +53,8 @@ pub(crate) async fn observe(
     }
     server.metrics().answered(method, &route, status, took);
     let milliseconds = took.as_secs_f64() * 1000.0;
-    tracing::info!(request_id = %id, %method, %route, status, milliseconds, "answered");
+    let key = notes.caller();
+    tracing::info!(request_id = %id, %method, %route, %key, status, milliseconds, "answered");
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
@@ -63,17 +67,25 @@ struct PendingRequest<'a> {
     id: &'a str,
     method: &'a str,
     route: &'a str,
+    notes: &'a RequestNotes,
     is_answered: bool,
 }
 
 impl<'a> PendingRequest<'a> {
-    fn new(server: &'a Server, id: &'a str, method: &'a str, route: &'a str) -> Self {
+    fn new(
+        server: &'a Server,
+        id: &'a str,
+        method: &'a str,
+        route: &'a str,
+        notes: &'a RequestNotes,
+    ) -> Self {
         server.metrics().in_flight.inc();
         Self {
             server,
             id,
             method,
             route,
+            notes,
             is_answered: false,
         }
     }
@@ -86,7 +98,8 @@ impl Drop for PendingRequest<'_> {
             let Self {
                 id, method, route, ..
             } = self;
-            tracing::info!(request_id = %id, %method, %route, "caller disconnected");
+            let key = self.notes.caller();
+            tracing::info!(request_id = %id, %method, %route, %key, "caller disconnected");
         }
     }
 }

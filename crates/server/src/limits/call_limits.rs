@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
@@ -12,6 +12,7 @@ use governor::{Quota, RateLimiter};
 use rollbook_model::TenantName;
 
 use super::ServeLimits;
+use super::allowance::Allowance;
 use super::call_rate::CallRate;
 use super::trial_rows::TrialRows;
 
@@ -29,17 +30,6 @@ pub(crate) struct CallLimits {
     running_of_tenants: Arc<RunningCalls>,
     /// Rows of trial keys.
     pub(crate) trial_rows: TrialRows,
-}
-
-/// What is left to a caller after a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Allowance {
-    /// Calls that are possible at once if none was made before.
-    pub(crate) limit: u32,
-    /// Calls that are possible now.
-    pub(crate) remaining: u32,
-    /// Time until `limit` calls are possible again; with none remaining, until one is.
-    pub(crate) reset: Duration,
 }
 
 /// Why a call is refused.

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Allowance;
+use super::allowance::Allowance;
 
 /// Rows of a trial key in an hour, if nothing else is said.
 pub const TRIAL_ROWS_PER_HOUR: u32 = 10_000;

@@ -54,10 +54,14 @@ pub(crate) struct RecordedAct {
     person_id: Option<i64>,
     /// The API key that it was about.
     key: Option<String>,
+    /// What else it was about: a review, a decision, two persons, a secret.
+    about: Option<String>,
+    /// The columns of persons that were asked for, comma-separated.
+    columns: Option<String>,
     /// Rows in the answer.
     rows: Option<u64>,
     statement: Option<Statement>,
-    /// `ok`, `disconnected`, or the code of the refusal.
+    /// `ok`, `begun`, `disconnected`, or the code of the refusal.
     result: String,
     /// Refusals before this one that were only counted.
     unlisted: Option<u64>,
@@ -89,6 +93,8 @@ impl From<Act> for RecordedAct {
             segment: act.segment,
             person_id: act.person_id,
             key: act.key,
+            about: act.about,
+            columns: act.columns,
             rows: act.rows,
             statement: act.statement.map(Statement::from),
             result: act.result,

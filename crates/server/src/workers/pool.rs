@@ -104,8 +104,9 @@ impl Workers {
 
     /// Returns a worker to the pool if it is idle and small; ends it otherwise.
     pub(crate) async fn release(&self, mut worker: Worker) {
-<<<<<<< HEAD
-        if worker.is_idle(max_resident(self.pool()) / IDLE_SHARE).await {
+        // A query may use half of the memory.
+        let max = max_resident(self.pool() / 2) / IDLE_SHARE;
+        if worker.is_idle(max).await {
             worker.set_idle();
             let more = self.with(|idle| {
                 idle.push(worker);
@@ -113,18 +114,6 @@ impl Workers {
                 // The one that has been idle longest ends.
                 let first = idle.iter().position(|one| one.tenant().is_some());
                 first.filter(|_| used > MAX_IDLE).map(|at| idle.remove(at))
-=======
-        // A query may use half of the memory.
-        let max = max_resident(self.pool() / 2) / IDLE_SHARE;
-        if worker.is_idle(max).await {
-            let more = self.with(|idle| match idle.len() < MAX_IDLE {
-                true => {
-                    worker.set_idle();
-                    idle.push(worker);
-                    None
-                }
-                false => Some(worker),
->>>>>>> memory
             });
             drop(more);
         }

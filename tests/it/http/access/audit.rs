@@ -135,6 +135,7 @@ fn acts_of_all_callers_are_recorded() {
         [
             act(of_members, json!("lapsed"), json!(2), "ok"),
             act(of_members, json!("lapsed"), json!(2), "ok"),
+            act("POST /v1/segments", Value::Null, Value::Null, "begun"),
             act("POST /v1/segments", json!("mine"), Value::Null, "ok"),
         ]
     );
@@ -154,8 +155,14 @@ fn acts_of_all_callers_are_recorded() {
         .filter(|act| act["caller"] == format!("key:{}", admin.prefix));
     let of_admin: Vec<_> = of_admin.collect();
     assert_eq!(of_admin[0]["person_id"], 2);
-    assert_eq!(of_admin[1]["key"], issued["prefix"]);
-    assert_eq!(of_admin[2]["act"], "DELETE /v1/persons/{person_id}");
+    assert_eq!(of_admin[1]["result"], "begun");
+    assert_eq!(of_admin[2]["key"], issued["prefix"]);
+    // A change is recorded before it is made, too.
+    for (place, result) in [(3, "begun"), (4, "ok")] {
+        assert_eq!(of_admin[place]["act"], "DELETE /v1/persons/{person_id}");
+        assert_eq!(of_admin[place]["person_id"], 2);
+        assert_eq!(of_admin[place]["result"], result);
+    }
     // A refusal of a caller without a key belongs to no tenant: the command line lists it.
     assert!(all.iter().all(|act| act["caller"] != "unknown"));
     assert!(server.stop());
@@ -194,6 +201,70 @@ fn acts_of_all_callers_are_recorded() {
     ] {
         assert!(!holds(&audit, value), "{value}");
     }
+}
+
+#[test]
+fn acts_say_what_they_were_about() {
+    let lake = lake_with_persons("http_access_audit_about");
+    let admin = Key::new(&lake, "admin");
+    let value = lake.write("value.txt", "hidden-value");
+    let put = format!("cat '{}'", value.display());
+    lake.json(&["secret", "put", "shop-token", "--from-command", &put]);
+    let server = Server::start(&lake, "default");
+    let ask = |method: &str, path: &str, body: Option<&str>| {
+        let body = body.map(|body| ("application/json", body));
+        server.ask_with(&admin.header(), method, path, body)
+    };
+    let members = "/v1/segments/lapsed/members?fields=country,ann%40example.com";
+    check_refused(&ask("GET", members, None), 422, "unknown_column");
+    let fields = "/v1/segments/lapsed/members?stream=true&format=csv&fields=email,country";
+    assert_eq!(ask("GET", fields, None).status, 200);
+    let merge = json!({"a": 1, "b": 99}).to_string();
+    assert_eq!(
+        ask("POST", "/v1/identity/merges", Some(&merge)).status / 100,
+        4
+    );
+    let later = json!({"later": true}).to_string();
+    let reviewed = ask("POST", "/v1/identity/reviews/77", Some(&later));
+    assert_eq!(reviewed.status / 100, 4);
+    let entry = "00000000-0000-4000-8000-000000000007";
+    let undone = ask("DELETE", &format!("/v1/identity/merges/{entry}"), None);
+    assert_eq!(undone.status / 100, 4);
+    let acts = ask("GET", "/v1/audit", None).json();
+    let about: Vec<(&str, &str, &str)> = acts
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|act| act["result"] != "begun" && act["caller"] != "unknown")
+        .map(|act| {
+            let text = |name: &str| act[name].as_str().unwrap_or_default();
+            (text("act"), text("about"), text("columns"))
+        })
+        .filter(|(_, about, columns)| !about.is_empty() || !columns.is_empty())
+        .collect();
+    let undo = format!("decision {entry}");
+    assert_eq!(
+        about,
+        [
+            ("secret put", "secret shop-token", ""),
+            ("GET /v1/segments/{key}/members", "", "country,?"),
+            ("GET /v1/segments/{key}/members", "", "email,country"),
+            ("POST /v1/identity/merges", "persons 1 and 99", ""),
+            ("POST /v1/identity/reviews/{identity_id}", "review 77", ""),
+            ("DELETE /v1/identity/merges/{entry}", undo.as_str(), ""),
+        ]
+    );
+    // The log names the key, by the part of its token that is no secret.
+    let key = format!("\"{}\"", admin.prefix);
+    let lines = server.log().into_iter();
+    let lines: Vec<String> = lines.filter(|line| line.contains("answered")).collect();
+    assert!(
+        lines.len() > 5 && lines.iter().all(|line| line.contains(&key)),
+        "{lines:?}"
+    );
+    assert!(server.stop());
+    let audit = lake.path("lake/_audit");
+    assert!(!holds(&audit, "hidden-value") && !holds(&audit, "ann@example.com"));
 }
 
 #[test]

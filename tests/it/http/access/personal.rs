@@ -49,6 +49,8 @@ fn personal_values_need_the_right_pii() {
     let of_ann = "email = 'ann@example.com'";
     let saved = json!({"key": "ann", "criteria": of_ann});
     assert_eq!(post(&server, &admin, "/v1/segments", &saved).status, 201);
+    let named = json!({"key": "of-ann", "criteria": "in_segment('ann')"});
+    assert_eq!(post(&server, &admin, "/v1/segments", &named).status, 201);
     let sql = |query: &str| ("/v1/sql", json!({ "query": query }));
     let posts = [
         sql("select email from people"),
@@ -65,6 +67,15 @@ fn personal_values_need_the_right_pii() {
             json!({"criteria": "select person_id from persons where email is not null"}),
         ),
         ("/v1/segments/lapsed/impact", json!({ "criteria": of_ann })),
+        // A segment that reads one.
+        (
+            "/v1/segments/preview",
+            json!({"criteria": "country = 'US' and in_segment('ann')"}),
+        ),
+        (
+            "/v1/segments/lapsed/impact",
+            json!({"criteria": "not in_segment('of-ann')"}),
+        ),
     ];
     let gets = [
         "/v1/segments/lapsed/members?fields=country,email",
@@ -101,6 +112,7 @@ fn personal_values_need_the_right_pii() {
     for new in [
         json!({"key": "mine", "criteria": of_ann}),
         json!({"key": "mine", "criteria": "in_segment('lapsed') and phone is not null"}),
+        json!({"key": "mine", "criteria": "in_segment('ann')"}),
     ] {
         check_refused(
             &post(&server, &most, "/v1/segments", &new),

@@ -151,6 +151,7 @@ fn cookie_changes_nothing_for_pages_of_others() {
         vec![("origin", "null")],
         vec![("origin", "https://evil.example.com")],
         vec![("origin", "http://127.0.0.1:1")],
+        vec![("sec-fetch-site", "none")],
         vec![("sec-fetch-site", "cross-site")],
         vec![("sec-fetch-site", "same-site")],
         vec![
