@@ -37,7 +37,7 @@ const BEYOND: bool = false;
 
 /// Every public function of this crate that works for a caller: module and name, what it needs, and whether bound keys
 /// may use it.
-const USE_CASES: [(&str, UseCaseNeeds, bool); 109] = [
+const USE_CASES: [(&str, UseCaseNeeds, bool); 120] = [
     ("attribution::run", READ, BEYOND),
     ("data::settings::moment", Anybody, WITHIN),
     ("data::settings::set", Local, BEYOND),
@@ -93,9 +93,20 @@ const USE_CASES: [(&str, UseCaseNeeds, bool); 109] = [
     ("maintenance::rotate_keys", Local, BEYOND),
     ("maintenance::vacuum", Local, BEYOND),
     ("persons::export::export", Local, BEYOND),
+    ("persons::requests::receipts", Local, BEYOND),
+    ("persons::requests::request_erasure", Local, BEYOND),
+    ("persons::requests::request_export", Local, BEYOND),
+    ("persons::requests::request_restriction", Local, BEYOND),
     ("persons::show", PII, WITHIN),
     ("persons::timeline::timeline", MEMBERS, WITHIN),
     ("readiness::check", Anybody, BEYOND),
+    ("retention::holds::hold", Local, BEYOND),
+    ("retention::holds::holds", Local, BEYOND),
+    ("retention::holds::release", Local, BEYOND),
+    ("retention::rules::rules", Local, BEYOND),
+    ("retention::rules::set", Local, BEYOND),
+    ("retention::run::reports", Local, BEYOND),
+    ("retention::run::run", Local, BEYOND),
     ("scores::explain", Local, BEYOND),
     ("scores::run", Local, BEYOND),
     ("scores::scores_page", MEMBERS, BEYOND),

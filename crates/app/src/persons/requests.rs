@@ -97,6 +97,7 @@ pub async fn request_export(
     person: i64,
     decider: &Decider,
 ) -> Result<Fulfilled<HeldData>, AppError> {
+    workspace.require("persons::requests::request_export")?;
     let export = export(workspace, person, decider.at).await?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
@@ -138,6 +139,7 @@ pub async fn request_erasure(
     person: i64,
     decider: &Decider,
 ) -> Result<Fulfilled<Forgotten>, AppError> {
+    workspace.require("persons::requests::request_erasure")?;
     let answer = erase(workspace, person, decider).await?;
     let done = (answer.snapshot, answer.values.values().sum());
     fulfilled(workspace, RequestKind::Erase, person, done, answer, decider).await
@@ -152,6 +154,7 @@ pub async fn request_restriction(
     person: i64,
     decider: &Decider,
 ) -> Result<Fulfilled<Restricted>, AppError> {
+    workspace.require("persons::requests::request_restriction")?;
     super::show(workspace, person, decider.at, false).await?;
     let values = [person.to_string()];
     let added = suppressions::add(workspace, &values, None, Some(RESTRICTED), decider.at);
@@ -176,6 +179,7 @@ pub async fn request_restriction(
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn receipts(workspace: &Workspace) -> Result<Vec<Receipt>, AppError> {
+    workspace.require("persons::requests::receipts")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     Ok(lake.documents(&paths(&state)?).await?)

@@ -10,6 +10,7 @@ use crate::{AppError, Workspace};
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn holds(workspace: &Workspace) -> Result<Vec<Hold>, AppError> {
+    workspace.require("retention::holds::holds")?;
     let lake = workspace.lake().await?;
     let state = lake.head().await?;
     Ok(holds::holds(&lake, &state).await?)
@@ -25,6 +26,7 @@ pub async fn hold(
     reason: Option<&str>,
     decider: &Decider,
 ) -> Result<Hold, AppError> {
+    workspace.require("retention::holds::hold")?;
     let lake = workspace.lake().await?;
     Ok(holds::hold(&lake, person, reason, decider).await?)
 }
@@ -38,6 +40,7 @@ pub async fn release(
     person: i64,
     decider: &Decider,
 ) -> Result<u64, AppError> {
+    workspace.require("retention::holds::release")?;
     let lake = workspace.lake().await?;
     Ok(holds::release(&lake, person, decider).await?)
 }

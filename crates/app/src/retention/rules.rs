@@ -87,6 +87,7 @@ pub(super) fn applied(state: &State, at: Timestamp) -> Result<AppliedRules, AppE
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn rules(workspace: &Workspace, at: Timestamp) -> Result<Vec<RetentionRule>, AppError> {
+    workspace.require("retention::rules::rules")?;
     let state = workspace.lake().await?.head().await?;
     Ok(applied(&state, at)?.rules)
 }
@@ -101,6 +102,7 @@ pub async fn set(
     days: Option<u32>,
     at: Timestamp,
 ) -> Result<Vec<RetentionRule>, AppError> {
+    workspace.require("retention::rules::set")?;
     let names = names();
     let Some(name) = names.iter().find(|name| **name == rule) else {
         return Err(AppError::UnknownRetentionRule {

@@ -67,6 +67,7 @@ pub struct RetentionReport {
 /// There is no lake; the lake or its vault cannot be read or written; other writers win every attempt to
 /// commit.
 pub async fn run(workspace: &Workspace, decider: &Decider) -> Result<RetentionReport, AppError> {
+    workspace.require("retention::run::run")?;
     let lake = workspace.lake().await?;
     if !decider.dry_run {
         end_interrupted(&lake).await?;
@@ -112,6 +113,7 @@ pub async fn run(workspace: &Workspace, decider: &Decider) -> Result<RetentionRe
 /// # Errors
 /// There is no lake, or it cannot be read.
 pub async fn reports(workspace: &Workspace) -> Result<Vec<RetentionReport>, AppError> {
+    workspace.require("retention::run::reports")?;
     let lake = workspace.lake().await?;
     match lake.head().await?.removals()? {
         Some(removals) => Ok(lake.documents(&removals.reports).await?),
