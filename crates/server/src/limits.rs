@@ -17,6 +17,11 @@ pub use call_rate::{CallRate, InvalidCallRate};
 pub(crate) use fair_queue::{Claimant, FairQueue, Permit};
 pub use trial_rows::TRIAL_ROWS_PER_HOUR;
 
+/// Files that a process may open where its limit is not known.
+const USUAL_FILES: usize = 1024;
+const MIN_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 2048;
+
 /// Limits of one request, and of all together.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeLimits {
@@ -54,6 +59,20 @@ pub struct ServeLimits {
     pub grace_period: Duration,
 }
 
+/// Connections that leave enough of the files which this process may open: the rest are files of the lake.
+fn connections() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    connections_of(&limits)
+}
+
+/// The same for the limits of a process, as Linux shows them.
+fn connections_of(limits: &str) -> usize {
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+    let files: usize = soft.unwrap_or(USUAL_FILES);
+    (files / 8 * 5).clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
+}
+
 impl Default for ServeLimits {
     fn default() -> Self {
         Self {
@@ -62,17 +81,39 @@ impl Default for ServeLimits {
             body_time: Duration::from_secs(SERVE_BODY_SECONDS),
             answer_time: Duration::from_secs(120),
             computing: 4,
-            requests: 512,
+            requests: 1024,
             call_rate: Some(CallRate::default()),
             requests_per_key: SERVE_REQUESTS_PER_KEY,
             requests_per_tenant: 256,
             trial_rows: NonZeroU32::new(TRIAL_ROWS_PER_HOUR),
-            connections: 640,
+            connections: connections(),
             handshake_time: Duration::from_secs(10),
             head_time: Duration::from_secs(30),
             read_time: Duration::from_secs(60),
             page: 100_000,
             grace_period: Duration::from_secs(20),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::connections_of;
+
+    #[test]
+    fn connections_leave_files_for_the_lake() {
+        let limits = |soft: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units\n\
+                 Max processes             95                   95                   processes\n\
+                 Max open files            {soft}                 524288               files\n"
+            )
+        };
+        assert_eq!(connections_of(&limits("1024")), 640);
+        assert_eq!(connections_of(&limits("256")), 160);
+        assert_eq!(connections_of(&limits("20000")), 2048);
+        assert_eq!(connections_of(&limits("unlimited")), 640);
+        assert_eq!(connections_of(&limits("16")), 64);
+        assert_eq!(connections_of(""), 640);
     }
 }
