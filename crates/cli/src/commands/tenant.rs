@@ -24,15 +24,12 @@ pub(super) async fn run(
             let columns = [
                 "tenant",
                 "status",
-                "created_at",
                 "storage_bytes",
                 "max_storage_bytes",
                 "rows_today",
                 "max_rows_per_day",
                 "segments",
                 "max_segments",
-                "max_queries",
-                "max_query_bytes",
             ];
             return print(&Shown::list(&listed, &columns)?, format);
         }
