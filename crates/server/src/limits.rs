@@ -67,7 +67,9 @@ fn connections() -> usize {
 
 /// The same for the limits of a process, as Linux shows them.
 fn connections_of(limits: &str) -> usize {
-    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
     let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
     let files: usize = soft.unwrap_or(USUAL_FILES);
     (files / 8 * 5).clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)

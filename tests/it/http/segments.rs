@@ -240,11 +240,11 @@ fn segments_follow_data_and_report_failures() {
     assert_eq!(after["reason"], "there is no segment `named`");
     let figures = String::from_utf8(server.get("/metrics").body).unwrap();
     assert!(
-        figures.contains("rollbook_segment_failures{segment=\"dependent\"} 1"),
+        figures.contains("rollbook_segment_failures{tenant=\"default\",segment=\"dependent\"} 1"),
         "{figures}"
     );
     assert!(
-        figures.contains("rollbook_segments{status=\"stale\"} 2"),
+        figures.contains("rollbook_segments{tenant=\"default\",status=\"stale\"} 2"),
         "{figures}"
     );
     put(&lake, "named", "country = 'FR'", &[]);

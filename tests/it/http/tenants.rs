@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::access::token;
 use crate::support::own_lake::OwnLake;
+use crate::support::polling::eventually;
 use crate::support::server::{Answer, Server};
 
 /// A caller of a tenant.
@@ -20,7 +21,12 @@ struct Caller<'a> {
 impl<'a> Caller<'a> {
     /// A caller with a key for all of a tenant.
     fn admin(lake: &OwnLake, server: &'a Server, tenant: &str) -> Self {
-        Self::with(server, &token(lake, "admin", &["--tenants", tenant]))
+        let caller = Self::with(server, &token(lake, "admin", &["--tenants", tenant]));
+        // Servers know of a new key within a second.
+        eventually("the key is unknown", || {
+            caller.get("/v1/tenants").status != 401
+        });
+        caller
     }
 
     fn with(server: &'a Server, token: &str) -> Self {

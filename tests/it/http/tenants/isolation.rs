@@ -249,8 +249,7 @@ fn everything_of_another_tenant_answers_as_what_does_not_exist() {
     assert_eq!(b.persons(), 39);
     assert_eq!(b.get(&format!("/v1/segments/{SEGMENT}")).status, 200);
     // With both tenants it is the header that counts, not the session or the order of names.
-    let both = super::token(&lake, "admin", &["--tenants", "shop-a,shop-b"]);
-    let both = Caller::with(&server, &both);
+    let both = Caller::admin(&lake, &server, "shop-a,shop-b");
     let count = |tenant: &str| {
         let headers = [
             ("authorization", both.bearer.as_str()),

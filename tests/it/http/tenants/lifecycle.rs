@@ -60,8 +60,8 @@ fn suspended_tenants_are_refused_and_come_back() {
 #[test]
 fn deleted_tenants_are_gone_with_their_keys() {
     let lake = OwnLake::new("http_tenants_deleted");
-    let server = Server::start(&lake, "default");
     let operator = token(&lake, "viewer", &["--rights", "tenants"]);
+    let server = Server::start(&lake, "default");
     let operator = Caller::with(&server, &operator);
     let created = operator.post("/v1/tenants", &json!({"tenant": "shop"}));
     assert_eq!(created.status, 201);
