@@ -95,7 +95,7 @@ fn check_as(role: Role) {
     let said = String::from_utf8_lossy(&run.stdout);
     let complaint = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{role}: {said}\n{complaint}");
-    let tested = if is_short { "Tested: 42" } else { "Tested: 43" };
+    let tested = if is_short { "Tested: 45" } else { "Tested: 46" };
     assert!(said.contains(tested), "{role}: {said}");
     assert!(server.stop());
 }
