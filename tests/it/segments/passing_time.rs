@@ -537,7 +537,7 @@ fn server_reports_staleness_by_time_in_every_answer() {
     assert_eq!(whole.header("x-since"), since);
     let metrics = String::from_utf8(server.get("/metrics").body).unwrap();
     assert!(
-        metrics.contains("rollbook_segments{status=\"stale\"} 1"),
+        metrics.contains("rollbook_segments{tenant=\"default\",status=\"stale\"} 1"),
         "{metrics}"
     );
 }
