@@ -96,11 +96,15 @@ impl Plan {
         let persons = DuePersons::at(lake, base, lines, &held).await?;
         let due: Vec<i64> = persons.all().collect();
         let erasure = Erasure::of(lake, base, &due).await?;
-        let mut removed_values = erasure.values(lake, base).await?;
+        let of_persons = erasure.vault_keys(lake, base).await?;
+        let mut removed_values = Erasure::count_values(&of_persons);
         let mut removed_rows = erasure.rows(lake, base).await?;
         let mut held_counts = BTreeMap::new();
         for (table, old) in &rows {
-            let values = old.count_values(lake).await?;
+            // Values of persons who go are counted already.
+            let counted = of_persons.iter().find(|(def, _)| def.name == *table);
+            let counted = counted.map_or(&[][..], |(_, keys)| keys);
+            let values = old.count_values(lake, counted).await?;
             for (counts, count) in [
                 (&mut removed_rows, old.rows),
                 (&mut held_counts, old.held),

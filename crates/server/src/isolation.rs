@@ -16,7 +16,7 @@ use axum::http::{HeaderValue, Method, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use rollbook_app::{AppError, segments};
-use rollbook_model::SegmentKey;
+use rollbook_model::{SegmentKey, TenantName};
 use serde::Deserialize;
 use tokio::task::AbortHandle;
 
@@ -83,14 +83,18 @@ async fn with_statement_noted(server: &Server, request: Request) -> Result<Reque
             "/v1/sql" | "/v1/segments" | "/v1/segments/preview" | "/v1/segments/{key}/impact"
         ) | ("PUT", "/v1/segments/{key}")
     );
-    let is_merge = request.method() == Method::POST && route == "/v1/identity/merges";
+    let is_about =
+        request.method() == Method::POST && matches!(route, "/v1/identity/merges" | "/v1/tenants");
     let notes = request.extensions().get::<RequestNotes>().cloned();
-    let Some(notes) = notes.filter(|_| (is_sql || is_merge) && is_json(&request)) else {
+    let Some(notes) = notes.filter(|_| (is_sql || is_about) && is_json(&request)) else {
         return Ok(request);
     };
     let (parts, text) = read_json(server, request).await?;
     if let Ok(MergeOfBody { a, b }) = serde_json::from_str(&text) {
         notes.note_about(format!("persons {a} and {b}"));
+    }
+    if let Ok(TenantOfBody { tenant }) = serde_json::from_str(&text) {
+        notes.note_about(format!("tenant {tenant}"));
     }
     if let Ok(SqlOfBody {
         query,
@@ -191,6 +195,12 @@ struct SqlOfBody {
 struct MergeOfBody {
     a: u64,
     b: u64,
+}
+
+/// The tenant in a body that creates it.
+#[derive(Deserialize)]
+struct TenantOfBody {
+    tenant: TenantName,
 }
 
 /// Whether the saved criteria that a request is about have an unbounded cost.

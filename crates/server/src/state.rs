@@ -9,7 +9,7 @@ mod readiness;
 mod refusals;
 mod tenant;
 mod tenants;
-mod usage;
+pub(crate) mod usage;
 pub(crate) mod wal_buffer;
 
 use std::path::PathBuf;

@@ -179,6 +179,14 @@ impl Grant {
         }
     }
 
+    /// When the API key of the caller ends, if they use one that does; that of a rotated token, too.
+    pub(super) fn key_ends_at(&self) -> Option<Timestamp> {
+        match &self.login {
+            Some(Login::Key { ends_at, .. }) => *ends_at,
+            Some(Login::Token { .. }) | None => None,
+        }
+    }
+
     /// Whether the caller is the local administrator.
     pub fn is_local(&self) -> bool {
         self.tenants.is_none()

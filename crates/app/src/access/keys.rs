@@ -153,8 +153,11 @@ impl ApiKeys {
         }
         let rights = rights_of(new.role, &new.rights, &new.bounds);
         by.require_as_much(rights, &new.bounds, new.trial)?;
+        let ends_at = new.expires.map(|span| later(at, span));
+        // A key that ends creates none that lasts longer.
+        let ends_at = [ends_at, by.key_ends_at()].into_iter().flatten().min();
         loop {
-            if let Some(issued) = self.issue(new_prefix(), new, at).await? {
+            if let Some(issued) = self.issue(new_prefix(), new, ends_at, at).await? {
                 return Ok(issued);
             }
         }
@@ -165,6 +168,7 @@ impl ApiKeys {
         &self,
         prefix: KeyPrefix,
         new: &NewKey,
+        expires_at: Option<Timestamp>,
         at: Timestamp,
     ) -> Result<Option<IssuedKey>, AppError> {
         let token = new_token(OF_KEY, &prefix);
@@ -181,7 +185,7 @@ impl ApiKeys {
             bounds: new.bounds.sorted(),
             trial: new.trial,
             created_at: at,
-            expires_at: new.expires.map(|span| later(at, span)),
+            expires_at,
             revoked_at: None,
             secrets: vec![StoredSecret::of(&token, at)],
         };

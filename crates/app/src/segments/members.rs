@@ -53,6 +53,8 @@ pub struct Pull {
     pub limit: usize,
     /// Only members reachable over this channel; `Some(None)` means the channel of the segment.
     pub deliverable: Option<Option<Channel>>,
+    /// The channel that was named, whether or not only members reachable over it are wanted.
+    pub channel: Option<Channel>,
     /// Only a sample of this size, drawn by a hash of the person id.
     pub sample: Option<Percent>,
     /// Set operations with other segments.
@@ -200,7 +202,7 @@ async fn select(
         for key in std::iter::once(key).chain(pull.combined.keys()) {
             workspace.definition(lake, state, key).await?;
         }
-        workspace.require_channel(pull.deliverable.flatten())?;
+        workspace.require_channel(pull.deliverable.flatten().or(pull.channel))?;
     }
     let (refreshed, persons) = membership::members_now(lake, state, key).await?;
     let freshness = freshness_at(workspace, lake, key, &refreshed, now).await?;

@@ -120,6 +120,7 @@ async fn members(
             let pull = Pull {
                 limit: usize::MAX - 1,
                 deliverable: arguments.deliverable.then_some(arguments.channel),
+                channel: arguments.channel,
                 sample: arguments.sample,
                 combined,
             };

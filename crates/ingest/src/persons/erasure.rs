@@ -109,12 +109,18 @@ impl Erasure {
         lake: &Lake,
         base: &State,
     ) -> Result<BTreeMap<&'static str, u64>, IngestError> {
-        let mut values = BTreeMap::new();
-        for (def, keys) in self.vault_keys(lake, base).await? {
-            let count: usize = keys.iter().map(RecordBatch::num_rows).sum();
-            values.insert(def.name, count as u64);
-        }
-        Ok(values)
+        Ok(Self::count_values(&self.vault_keys(lake, base).await?))
+    }
+
+    /// The same for the keys of these rows.
+    pub(crate) fn count_values(
+        keys: &[(&'static TableDef, Vec<RecordBatch>)],
+    ) -> BTreeMap<&'static str, u64> {
+        let count = |keys: &[RecordBatch]| keys.iter().map(RecordBatch::num_rows).sum::<usize>();
+        let counts = keys
+            .iter()
+            .map(|(def, keys)| (def.name, count(keys) as u64));
+        counts.collect()
     }
 
     /// How many rows will be deleted as a whole, by table.

@@ -118,7 +118,11 @@ impl OldRows {
     }
 
     /// How many of the rows have personal values.
-    pub(super) async fn count_values(&self, lake: &Lake) -> Result<u64, IngestError> {
+    pub(super) async fn count_values(
+        &self,
+        lake: &Lake,
+        but: &[RecordBatch],
+    ) -> Result<u64, IngestError> {
         let Some(def) = self.def.filter(|def| def.has_personal() && self.rows > 0) else {
             return Ok(0);
         };
@@ -126,6 +130,11 @@ impl OldRows {
         let mut gone = HashSet::new();
         for batch in &self.keys {
             gone.extend(encoder.keys(batch)?);
+        }
+        for batch in but {
+            for key in encoder.keys(batch)? {
+                gone.remove(&key);
+            }
         }
         let mut count = 0;
         for batch in Vault::new(lake, def)

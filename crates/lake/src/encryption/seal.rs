@@ -17,8 +17,10 @@ use arrow::array::{
 use arrow::compute::{cast, concat, concat_batches};
 use arrow::datatypes::{DataType, Date32Type, Int64Type};
 use arrow::error::ArrowError;
+use hmac::{Hmac, Mac};
 use rollbook_model::shares::in_shares;
 use rollbook_model::{ColumnDef, TableDef};
+use sha2::Sha256;
 
 use crate::encryption::key_pages::{DataKeys, Key};
 
@@ -62,6 +64,17 @@ impl Cipher {
 /// Seals an object and authenticates its path `place`: a random nonce, then the sealed bytes.
 pub(crate) fn seal_object(key: &Key, place: &str, bytes: &[u8]) -> Vec<u8> {
     let mut sealed = random::<NONCE_BYTES>().to_vec();
+    let nonce = nonce(&sealed);
+    Cipher::new(key).seal(&nonce, place.as_bytes(), bytes, &mut sealed);
+    sealed
+}
+
+/// Like [`seal_object`], but equal bytes have equal sealed forms: the nonce is derived from them. It only tells that they
+/// are equal.
+pub(crate) fn seal_repeatably(key: &Key, place: &str, bytes: &[u8]) -> Vec<u8> {
+    let mut of_nonces = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
+    of_nonces.update(bytes);
+    let mut sealed = of_nonces.finalize().into_bytes()[..NONCE_BYTES].to_vec();
     let nonce = nonce(&sealed);
     Cipher::new(key).seal(&nonce, place.as_bytes(), bytes, &mut sealed);
     sealed

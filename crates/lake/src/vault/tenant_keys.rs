@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
 use crate::LakeError;
-use crate::encryption::seal::random;
+use crate::encryption::key_pages::Key;
+use crate::encryption::seal::{open_object, random, seal_repeatably};
 use crate::lake::Lake;
 use crate::vault::keys::{KeyStatus, Keyring};
 
@@ -49,6 +53,33 @@ impl Lake {
     /// - [`LakeError::Busy`]: other writers changed the tenant's keys in every attempt.
     pub async fn token_key_or_new(&self) -> Result<Arc<[u8]>, LakeError> {
         Ok(Arc::from(Keyring::of(self).named_or_new(TOKEN_KEY).await?))
+    }
+
+    /// Encrypts something that a caller gets to bring it back: only this lake reads it, and nobody can make or change
+    /// one. Equal bytes have equal forms. `purpose` keeps apart what is for different uses.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::token_key_or_new`].
+    pub async fn seal_for_callers(
+        &self,
+        purpose: &str,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>, LakeError> {
+        let key = derived(&self.token_key_or_new().await?, purpose);
+        Ok(seal_repeatably(&key, purpose, bytes))
+    }
+
+    /// Decrypts what [`Lake::seal_for_callers`] encrypted; `None` where it did not, or for another purpose.
+    ///
+    /// # Errors
+    /// The errors of [`Lake::token_key_or_new`].
+    pub async fn open_from_caller(
+        &self,
+        purpose: &str,
+        sealed: &[u8],
+    ) -> Result<Option<Vec<u8>>, LakeError> {
+        let key = derived(&self.token_key_or_new().await?, purpose);
+        Ok(open_object(&key, purpose, sealed))
     }
 
     /// Stores `key` as the tenant's token key. Returns false where another one is stored already: ids made
@@ -118,6 +149,13 @@ impl Lake {
     pub async fn key_status(&self) -> Result<Option<KeyStatus>, LakeError> {
         Keyring::of(self).status().await
     }
+}
+
+/// A key of one purpose, derived from another key.
+fn derived(key: &[u8], purpose: &str) -> Key {
+    let mut code = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
+    code.update(purpose.as_bytes());
+    code.finalize().into_bytes().into()
 }
 
 /// A token key for a tenant that has none: 32 random bytes.

@@ -111,8 +111,6 @@ struct PendingAct<'a> {
     notes: RequestNotes,
     /// What the route needs.
     needs: Option<Needs>,
-    /// The tenant that the request is about, if that is not the caller's.
-    about: Option<TenantName>,
     act: Option<Act>,
 }
 
@@ -130,7 +128,6 @@ impl<'a> PendingAct<'a> {
             .get()
             .map(|ClientAddress(address)| *address);
         act.request_id = parts.extensions.get().map(|RequestId(id)| id.clone());
-        let mut about = None;
         if let Ok(params) = RawPathParams::from_request_parts(&mut parts, server).await {
             for (name, value) in &params {
                 match name {
@@ -138,7 +135,10 @@ impl<'a> PendingAct<'a> {
                         act.segment = value.parse().ok().map(|key: SegmentKey| key.to_string())
                     }
                     "person_id" => act.person_id = value.parse().ok(),
-                    "tenant" => about = value.parse().ok(),
+                    "tenant" => {
+                        let tenant = value.parse().ok();
+                        act.about = tenant.map(|tenant: TenantName| format!("tenant {tenant}"));
+                    }
                     "identity_id" => act.about = number(value).map(|id| format!("review {id}")),
                     "entry" => {
                         act.about = value
@@ -168,7 +168,6 @@ impl<'a> PendingAct<'a> {
             log,
             notes,
             needs,
-            about,
             act: Some(act),
         };
         (pending, Request::from_parts(parts, body))
@@ -189,8 +188,6 @@ impl<'a> PendingAct<'a> {
         }
         if !status.is_success() && status != StatusCode::NOT_MODIFIED {
             act.result = code.unwrap_or(status.as_str()).to_owned();
-        } else if let Some(about) = self.about.take() {
-            act.tenant = Some(about);
         }
         act.rows = answered.rows;
         act.segment = act.segment.or_else(|| answered.segment.clone());

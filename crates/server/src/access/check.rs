@@ -92,7 +92,12 @@ pub(crate) async fn check(
             (Some(route), None) => unlisted(route),
             _ => {
                 request.extensions_mut().insert(Authorized(server.clone()));
-                with_journal(&server, next.run(request).await)
+                let answer = tokio::select! {
+                    answer = next.run(request) => answer,
+                    // What is running for a tenant ends when the tenant is no longer served.
+                    error = server.until_refused() => Problem::from(error).into_response(),
+                };
+                with_journal(&server, answer)
             }
         },
         Err(error) => Problem::from(error).into_response(),

@@ -151,6 +151,7 @@ pub(super) async fn post_rows(
     if let Err(over) = count_body(&server, &path, content_type.charset).await {
         return Ok(over.into_response());
     }
+    let pending = server.begin_rows(&path, content_type.charset).await?;
     let (batch, at) = (server.new_batch(), server.now());
     let folder_of = server
         .mappings()
@@ -165,7 +166,13 @@ pub(super) async fn post_rows(
         at,
     };
     if is_async {
-        return append_to_wal(&server, request).await;
+        let acknowledged = append_to_wal(&server, request).await;
+        if acknowledged.is_ok()
+            && let Some(pending) = pending
+        {
+            server.state().wal.keep(pending);
+        }
+        return acknowledged;
     }
     let (answer, committed) = oneshot::channel();
     server.state().commit_queue.push(QueuedPost {
@@ -177,6 +184,7 @@ pub(super) async fn post_rows(
     // It commits requests of other callers too.
     tokio::spawn(commit_queued(server.with_all_rights()));
     let posted = committed.await.map_err(|_| Problem::internal())??;
+    drop(pending);
     Ok(Json(accepted(posted.ingested)).into_response())
 }
 

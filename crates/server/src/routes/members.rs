@@ -254,6 +254,7 @@ impl MembersParams {
                 .deliverable
                 .unwrap_or(false)
                 .then_some(self.channel.map(|over| over.0)),
+            channel: self.channel.map(|over| over.0),
             sample: self.sample.map(|part| part.0),
             combined: SetOperations {
                 or: keys(self.or.as_deref())?,

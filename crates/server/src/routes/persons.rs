@@ -6,6 +6,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::access::Authorized;
+use crate::answered::{Answered, Told};
 use crate::api::answers::{EventType, Person, Timeline};
 use crate::api::scalars::{Id, Identifier, Moment, Next, Whole};
 use crate::http::extract::{PathParam, QueryParams};
@@ -34,13 +35,13 @@ pub(super) async fn show(
     Authorized(server): Authorized,
     PathParam(person_id): PathParam<Identifier>,
     QueryParams(params): QueryParams<PersonParams>,
-) -> Result<Json<Person>, Problem> {
+) -> Result<Told<Json<Person>>, Problem> {
     let as_of = server.moment(params.as_of).await?;
     let history = params.history.unwrap_or(false);
     let found = server.compute(move |server| async move {
         persons::show(server.workspace(), person_id.as_i64(), as_of, history).await
     });
-    Ok(Json(found.await?.try_into()?))
+    Ok(Told(Answered::rows(1), Json(found.await?.try_into()?)))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -70,7 +71,7 @@ pub(super) async fn timeline(
     Authorized(server): Authorized,
     PathParam(person_id): PathParam<Identifier>,
     QueryParams(params): QueryParams<TimelineParams>,
-) -> Result<Json<Timeline>, Problem> {
+) -> Result<Told<Json<Timeline>>, Problem> {
     let as_of = server.moment(params.as_of).await?;
     let limit = params.limit.map(|limit| limit.0);
     if let Some(limit) = limit.filter(|limit| !(1..=MAX_EVENTS).contains(limit)) {
@@ -85,5 +86,6 @@ pub(super) async fn timeline(
     let found = server.compute(move |server| async move {
         persons::timeline(server.workspace(), person_id.as_i64(), &query, as_of).await
     });
-    Ok(Json(found.await?.try_into()?))
+    let page: Timeline = found.await?.try_into()?;
+    Ok(Told(Answered::rows(page.len()), Json(page)))
 }

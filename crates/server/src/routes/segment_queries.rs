@@ -144,12 +144,14 @@ pub(super) async fn near_miss(
     Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     QueryParams(when): QueryParams<AsOfParams>,
-) -> Result<Json<NearMiss>, Problem> {
+) -> Result<Told<Json<NearMiss>>, Problem> {
     let as_of = server.moment(when.as_of).await?;
     let found = server.compute(move |server| async move {
         segments::near_miss(server.workspace(), &key, as_of).await
     });
-    Ok(Json(found.await?.into()))
+    let found = found.await?;
+    let rows = found.clauses.iter().map(|clause| clause.sample.len());
+    Ok(Told(Answered::rows(rows.sum()), Json(found.into())))
 }
 
 /// Explains why a person is a member, or is not
@@ -160,12 +162,12 @@ pub(super) async fn explain(
     Authorized(server): Authorized,
     PathParamPair(key, person): PathParamPair<SegmentKey, Identifier>,
     QueryParams(when): QueryParams<AsOfParams>,
-) -> Result<Json<Explanation>, Problem> {
+) -> Result<Told<Json<Explanation>>, Problem> {
     let as_of = server.moment(when.as_of).await?;
     let explained = server.compute(move |server| async move {
         segments::explain(server.workspace(), &key, person.as_u64(), as_of).await
     });
-    Ok(Json(explained.await?.into()))
+    Ok(Told(Answered::rows(1), Json(explained.await?.into())))
 }
 
 /// Criteria to compare with those of a segment.
@@ -188,12 +190,14 @@ pub(super) async fn impact(
     Authorized(server): Authorized,
     PathParam(key): PathParam<SegmentKey>,
     Body(edit): Body<ImpactRequest>,
-) -> Result<Json<Impact>, Problem> {
+) -> Result<Told<Json<Impact>>, Problem> {
     let as_of = server.moment(edit.as_of).await?;
     let impact = server.compute(move |server| async move {
         segments::impact(server.workspace(), &key, &edit.criteria, as_of).await
     });
-    Ok(Json(impact.await?.into()))
+    let impact = impact.await?;
+    let rows = impact.entered_sample.len() + impact.left_sample.len();
+    Ok(Told(Answered::rows(rows), Json(impact.into())))
 }
 
 #[derive(Deserialize, IntoParams)]

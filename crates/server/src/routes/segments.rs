@@ -310,7 +310,7 @@ pub(super) async fn remove(
 pub(super) async fn preview(
     Authorized(server): Authorized,
     Body(trial): Body<PreviewRequest>,
-) -> Result<Json<Previewed>, Problem> {
+) -> Result<Told<Json<Previewed>>, Problem> {
     let now = server.now();
     let counted = server.compute(move |server| async move {
         let as_of = match trial.as_of {
@@ -320,14 +320,16 @@ pub(super) async fn preview(
         segments::preview(server.workspace(), &trial.criteria, as_of).await
     });
     let counted = counted.await?;
-    Ok(Json(Previewed {
+    let rows = Answered::rows(counted.sample.len());
+    let previewed = Previewed {
         count: counted.count,
         snapshot: counted.snapshot,
         as_of: counted.as_of,
         sample: counted.sample,
         clauses: counted.clauses.into_iter().map(Clause::from).collect(),
         warnings: counted.warnings,
-    }))
+    };
+    Ok(Told(rows, Json(previewed)))
 }
 
 /// Refreshes a segment

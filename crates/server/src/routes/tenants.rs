@@ -162,7 +162,8 @@ pub(super) async fn create(
         tenants: vec![info.tenant.clone()],
         expires: None,
         bounds: Bounds::default(),
-        trial: false,
+        // A trial key creates only trial keys.
+        trial: server.grant().trial_key().is_some(),
     };
     let keys = authenticator(&server)?.keys();
     let issued = keys.create(&key, &Grant::local(), now).await?;

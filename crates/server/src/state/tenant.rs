@@ -1,18 +1,20 @@
 //! What the server holds for one tenant: workspace, queues, locks, counters.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rollbook_app::ingest::count_rows;
 use rollbook_app::ingest::idempotency::Posted;
 use rollbook_app::maintenance::compact_beside;
 use rollbook_app::tenants::{Usage, new_rows};
-use rollbook_app::{AppError, Quotas, Workspace};
+use rollbook_app::{AppError, DeclaredCharset, Quotas, Workspace};
 use rollbook_model::SnapshotNumber;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::Server;
 use super::commit_queue::CommitQueue;
-use super::usage::MeasuredUsage;
+use super::usage::{MeasuredUsage, PendingRows};
 use super::wal_buffer::WalBuffer;
 
 /// One tenant of the server.
@@ -32,6 +34,8 @@ pub(crate) struct TenantState {
     snapshot: AtomicU64,
     /// What the tenant uses, as it was measured last.
     usage: MeasuredUsage,
+    /// Held while a request is compared with the quotas and counted.
+    beginning: Mutex<()>,
 }
 
 impl TenantState {
@@ -45,6 +49,7 @@ impl TenantState {
             wal: WalBuffer::default(),
             snapshot: AtomicU64::new(0),
             usage: MeasuredUsage::default(),
+            beginning: Mutex::new(()),
         }
     }
 
@@ -99,6 +104,27 @@ impl Server {
         }
         let usage = self.usage().await?;
         quotas.check_rows(usage.storage_bytes, usage.rows_today)
+    }
+
+    /// Counts the rows of a body for the quota of the tenant, until the result is dropped: from when they are committed,
+    /// they are counted as they were taken.
+    ///
+    /// # Errors
+    /// 403 `quota_reached`, if others have reached it meanwhile; the lake cannot be read.
+    pub(crate) async fn begin_rows(
+        &self,
+        body: &Path,
+        charset: Option<DeclaredCharset>,
+    ) -> Result<Option<PendingRows>, AppError> {
+        let Some(most) = self.state().quotas().rows_per_day else {
+            return Ok(None);
+        };
+        let body = body.to_owned();
+        let counting = tokio::task::spawn_blocking(move || count_rows(&body, charset, most));
+        let rows = counting.await.unwrap_or(most);
+        let _turn = self.state().beginning.lock().await;
+        self.check_rows_quota().await?;
+        Ok(Some(self.state().usage.begin(rows)))
     }
 
     /// What the tenant uses.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use rollbook_app::access::Grant;
 use rollbook_app::tenants::ServedTenants;
@@ -12,6 +13,8 @@ use super::Server;
 use super::metrics::current::CurrentState;
 use super::tenant::TenantState;
 
+/// Time between two looks at whether the tenant of a running request is still served.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Tenants of one caller whose metrics are shown, at most.
 const MAX_TENANTS: usize = 100;
 
@@ -103,6 +106,23 @@ impl Server {
         let state = self.tenants().state(&tenant)?;
         state.set_quotas(served.quotas);
         Ok(self.with_tenant(state, grant))
+    }
+
+    /// Waits until the tenant is no longer served, if ever; returns why. In a worker this is for its server to do.
+    pub(crate) async fn until_refused(&self) -> AppError {
+        loop {
+            tokio::time::sleep(LOOK_INTERVAL).await;
+            if self.authenticator().is_none() {
+                continue;
+            }
+            match self.tenants().served.find(self.tenant()).await {
+                Err(error @ (AppError::TenantSuspended | AppError::UnknownTenant { .. })) => {
+                    return error;
+                }
+                // A lake that cannot be read at the moment is no reason.
+                Ok(_) | Err(_) => {}
+            }
+        }
     }
 
     /// The server for each tenant of the caller that is served, at most [`MAX_TENANTS`].

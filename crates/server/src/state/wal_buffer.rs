@@ -9,6 +9,7 @@ use rollbook_model::config::{JOURNAL_MEBIBYTES, JOURNAL_SLACK};
 use tokio::sync::{Mutex as Turn, Notify, oneshot};
 
 use crate::problem::Problem;
+use crate::state::usage::PendingRows;
 
 /// Bytes of bodies per appended object at most, unless it holds one body only.
 const MAX_OBJECT_BYTES: usize = 4 << 20;
@@ -16,6 +17,8 @@ const MAX_OBJECT_BYTES: usize = 4 << 20;
 /// Entries that wait to be appended, and counters of appended objects that are not folded yet.
 pub(crate) struct WalBuffer {
     pending: Mutex<VecDeque<PendingEntry>>,
+    /// Rows of acknowledged requests that are in no snapshot yet, for quotas.
+    rows: Mutex<Vec<PendingRows>>,
     /// Number of the next object; `None` until the log was listed.
     pub(crate) next: Turn<Option<u64>>,
     pub(crate) objects: AtomicU64,
@@ -35,6 +38,7 @@ impl Default for WalBuffer {
     fn default() -> Self {
         Self {
             pending: Mutex::default(),
+            rows: Mutex::default(),
             next: Turn::default(),
             objects: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -45,6 +49,17 @@ impl Default for WalBuffer {
 }
 
 impl WalBuffer {
+    /// Counts the rows of an acknowledged request until the log is folded.
+    pub(crate) fn keep(&self, rows: PendingRows) {
+        let mut all = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(rows);
+    }
+
+    /// The rows of requests that were acknowledged up to now: they are being folded, and count until this is dropped.
+    pub(crate) fn take_rows(&self) -> Vec<PendingRows> {
+        std::mem::take(&mut self.rows.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Objects that are not folded yet, and their bytes.
     pub(crate) fn unfolded(&self) -> (u64, u64) {
         let objects = self.objects.load(Ordering::Relaxed);

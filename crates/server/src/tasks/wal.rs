@@ -117,9 +117,20 @@ pub(crate) async fn fold_now(server: &Server) -> Result<(), Problem> {
         let mappings = server.mappings().map(PathBuf::as_path);
         fold(server.workspace(), mappings, server.now()).await
     };
+    let rows = server.state().wal.take_rows();
     let folded = server.run_blocking(work).await;
     count_unfolded(server).await?;
-    let Folded { posted, refused } = folded?;
+    let folded = match folded {
+        Ok(folded) => folded,
+        Err(problem) => {
+            // They are still in the log.
+            rows.into_iter()
+                .for_each(|one| server.state().wal.keep(one));
+            return Err(problem);
+        }
+    };
+    let Folded { posted, refused } = folded;
+    drop(rows);
     for one in &posted {
         server.count_posted(one);
     }

@@ -1,6 +1,6 @@
 //! Tenants that are created, suspended and deleted while a server runs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -43,6 +43,23 @@ fn suspended_tenants_are_refused_and_come_back() {
         check_refused(&answer, 403, "tenant_suspended");
     }
     assert_eq!(other.persons(), 3);
+    lake.json(&["tenant", "resume", "shop"]);
+    std::thread::sleep(NOTICE);
+    // What is running ends, too.
+    let endless = "select count(*) as n from generate_series(1, 3000000) a, generate_series(1, 3000000) b \
+                   where a.value % 7 = b.value % 11";
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| shop.sql(endless));
+        std::thread::sleep(Duration::from_secs(1));
+        let begun = Instant::now();
+        lake.json(&["tenant", "suspend", "shop"]);
+        check_refused(&running.join().unwrap(), 403, "tenant_suspended");
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begun.elapsed()
+        );
+    });
     // The command line is whoever runs the server.
     let rows = lake.json(&[
         "--tenant",
@@ -122,10 +139,13 @@ fn deleted_tenants_are_gone_with_their_keys() {
     let acts = lake.json(&["audit"]);
     let acts = acts.as_array().unwrap().iter();
     let acts: Vec<_> = acts
-        .filter(|act| act["tenant"] == "shop" && act["act"] == "DELETE /v1/tenants/{tenant}")
-        .map(|act| act["result"].clone())
+        .filter(|act| {
+            act["about"] == "tenant shop"
+                && ["done", "ok"].contains(&act["result"].as_str().unwrap())
+        })
+        .map(|act| act["act"].clone())
         .collect();
-    assert_eq!(acts, ["ok"]);
+    assert_eq!(acts, ["POST /v1/tenants", "DELETE /v1/tenants/{tenant}"]);
     assert!(server.stop());
 }
 

@@ -60,6 +60,44 @@ async fn without_keys_everybody_is_the_local_admin_and_never_again() {
 }
 
 #[tokio::test]
+async fn a_token_is_never_answered_as_if_there_was_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let server = Authenticator::new(keys.clone());
+    assert!(server.authenticate(None, at).await.unwrap().is_local());
+    let wrong = server.authenticate(Some("rbk_firstadmin_0"), at).await;
+    assert_eq!(wrong.unwrap_err().code().0, "unauthenticated");
+    // The first key is known at once to whoever sends it.
+    let issued = created(&keys, &key(Role::Viewer), at).await;
+    let grant = server.authenticate(Some(&issued.token), at).await.unwrap();
+    assert_eq!(grant.rights, Role::Viewer.rights());
+}
+
+#[tokio::test]
+async fn a_key_that_ends_creates_none_that_lasts_longer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, at) = (keys_in(&folder), time("2026-01-01"));
+    let ending = NewKey {
+        expires: Some(Span::days(2)),
+        ..key(Role::Admin)
+    };
+    let issued = created(&keys, &ending, at).await;
+    let by = Authenticator::new(keys.clone());
+    let by = by.authenticate(Some(&issued.token), at).await.unwrap();
+    let end_of = async |expires| {
+        let new = NewKey {
+            expires,
+            ..key(Role::Viewer)
+        };
+        keys.create(&new, &by, at).await.unwrap().key.expires_at
+    };
+    let end = Some(time("2026-01-03"));
+    assert_eq!(end_of(None).await, end);
+    assert_eq!(end_of(Some(Span::days(9))).await, end);
+    assert_eq!(end_of(Some(Span::days(1))).await, Some(time("2026-01-02")));
+}
+
+#[tokio::test]
 async fn closed_server_refuses_everybody_without_a_key() {
     let folder = tempfile::tempdir().unwrap();
     let (keys, at) = (keys_in(&folder), time("2026-01-01"));

@@ -35,6 +35,6 @@ impl ApiKeys {
             expires: None,
         };
         let prefix = PREFIX.parse().expect("it has the form of prefixes");
-        self.issue(prefix, &new, at).await
+        self.issue(prefix, &new, None, at).await
     }
 }

@@ -182,6 +182,13 @@ pub(crate) struct Timeline {
     snapshot: SnapshotNumber,
 }
 
+impl Timeline {
+    /// The number of its events.
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+}
+
 /// An event.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
