@@ -115,12 +115,11 @@ impl Server {
             if self.authenticator().is_none() {
                 continue;
             }
-            match self.tenants().served.find(self.tenant()).await {
-                Err(error @ (AppError::TenantSuspended | AppError::UnknownTenant { .. })) => {
-                    return error;
-                }
-                // A lake that cannot be read at the moment is no reason.
-                Ok(_) | Err(_) => {}
+            let found = self.tenants().served.find(self.tenant()).await;
+            // A lake that cannot be read at the moment is no reason.
+            if let Err(error @ (AppError::TenantSuspended | AppError::UnknownTenant { .. })) = found
+            {
+                return error;
             }
         }
     }
