@@ -71,14 +71,14 @@ def command(options, work: pathlib.Path, *rest: str) -> str:
 def prepare(options, work: pathlib.Path) -> list[list[str]]:
     """The tenants with data and segments; the tokens of the keys of each."""
     data = work / "data"
-    generate = ["generate", str(data), "--persons", str(options.persons), "--activities",
+    generate = ["generate", "--out", str(data), "--persons", str(options.persons), "--activities",
                 str(options.persons * 10), "--orders", str(options.persons * 2)]
     command(options, work, *generate)
     tokens = []
     for n in range(options.tenants):
         tenant = ["--tenant", f"tenant-{n}"]
         command(options, work, *tenant, "ingest", "native", str(data))
-        for key, criteria in (("buyers", "order_count >= 1"), ("recent", "did('page_viewed', within => last_days(400))")):
+        for key, criteria in (("buyers", "order_count >= 1"), ("recent", "did('page_viewed')")):
             command(options, work, *tenant, "segment", "put", key, "--criteria", criteria)
         command(options, work, *tenant, "segment", "refresh")
         keys = max(1, options.connections // options.tenants // 10)
