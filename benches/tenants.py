@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tenants", type=int, default=10)
     parser.add_argument("--persons", type=int, default=5000, help="persons of each tenant")
     parser.add_argument("--seconds", type=int, default=60, help="seconds of each phase")
-    parser.add_argument("--pause", type=float, default=18.0, help="seconds between the requests of a connection")
+    parser.add_argument("--pause", type=float, default=90.0, help="seconds between the requests of a connection")
     parser.add_argument("--memory-mib", type=int, default=2048)
     parser.add_argument("--machine", help="a label for this machine (default: its processor)")
     parser.add_argument("--no-record", action="store_true", help="do not write to benches/runs")
@@ -121,6 +121,16 @@ class Connection:
 
     async def ask(self, method: str, path: str, body: str = "", kind: str = "application/json") -> int:
         """The status of the answer, once it is read to its end."""
+        is_kept = self.writer is not None
+        try:
+            return await self.try_ask(method, path, body, kind)
+        except ConnectionError:
+            # A server closes connections that are idle for long: then one asks again on a new one.
+            if not is_kept:
+                raise
+            return await self.try_ask(method, path, body, kind)
+
+    async def try_ask(self, method: str, path: str, body: str, kind: str) -> int:
         if self.writer is None:
             self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
         data = body.encode()
@@ -214,8 +224,8 @@ async def abuse(connection, number: int, until: float, seen: Seen) -> None:
             await asyncio.sleep(0.02)
 
 
-def resident(root: int) -> int:
-    """Resident bytes of a process and its children; the pages of the program count once."""
+def resident(root: int) -> tuple[int, int]:
+    """Resident bytes of a process and of it with its children; the pages of the program count once."""
     parents, own, shared = {}, {}, {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -228,12 +238,15 @@ def resident(root: int) -> int:
             parents[pid] = int(stat[1])
             own[pid], shared[pid] = int(pages[1]) - int(pages[2]), int(pages[2])
     pids = [root, *(pid for pid, parent in parents.items() if parent == root)]
-    return (sum(own.get(pid, 0) for pid in pids) + max(shared.get(pid, 0) for pid in pids)) * PAGE
+    every = sum(own.get(pid, 0) for pid in pids) + max(shared.get(pid, 0) for pid in pids)
+    return (own.get(root, 0) + shared.get(root, 0)) * PAGE, every * PAGE
 
 
-async def watch(root: int, peak: list[int]) -> None:
+async def watch(root: int, peaks: dict[str, list[int]], now: list[str]) -> None:
+    """Keeps the peaks of each phase: of the server, and of it with its workers."""
     while True:
-        peak[0] = max(peak[0], resident(root))
+        seen = zip(peaks.get(now[0], (0, 0)), resident(root))
+        peaks[now[0]] = [max(pair) for pair in seen]
         await asyncio.sleep(0.1)
 
 
@@ -268,8 +281,8 @@ async def measured(options, work: pathlib.Path) -> dict:
     each = options.connections // options.tenants
     modest = [Connection(port, keys[n % len(keys)]) for keys in tokens[1:] for n in range(each)]
     greedy = [Connection(port, tokens[0][n % len(tokens[0])]) for n in range(each)]
-    peak = [0]
-    watching = asyncio.get_running_loop().create_task(watch(server.pid, peak))
+    peaks, now = {}, ["first"]
+    watching = asyncio.get_running_loop().create_task(watch(server.pid, peaks, now))
 
     async def paced(seconds: float, pause: float, abusive: Seen | None) -> Seen:
         seen, until = Seen(), time.monotonic() + seconds
@@ -282,10 +295,11 @@ async def measured(options, work: pathlib.Path) -> dict:
     try:
         # Everything is loaded once.
         await paced(min(20, options.seconds), options.pause / 2, None)
+        now[0] = "alone"
         alone = await paced(options.seconds, options.pause, None)
-        abuses = Seen()
+        abuses, now[0] = Seen(), "abuse"
         beside = await paced(options.seconds, options.pause, abuses)
-        flood = Seen()
+        flood, now[0] = Seen(), "flood"
         until = time.monotonic() + options.seconds / 3
         await phase([pace(options, one, n, until, flood, 0.0) for n, one in enumerate(modest + greedy)], until)
         ended = time.monotonic()
@@ -294,7 +308,7 @@ async def measured(options, work: pathlib.Path) -> dict:
         watching.cancel()
         server.terminate()
         await server.wait()
-    return result_of(options, alone, beside, abuses, flood, recovery, peak[0])
+    return result_of(options, alone, beside, abuses, flood, recovery, peaks)
 
 
 async def recovered(options, probes, alone: Seen, ended: float) -> float | None:
@@ -310,7 +324,8 @@ async def recovered(options, probes, alone: Seen, ended: float) -> float | None:
     return None
 
 
-def result_of(options, alone, beside, abuses, flood, recovery, peak) -> dict:
+def result_of(options, alone, beside, abuses, flood, recovery, peaks) -> dict:
+    peak = max(every for _, every in peaks.values())
     first, second = alone.figures(), beside.figures()
     ratio = round(second["p99_seconds"] / first["p99_seconds"], 2)
     limit = (options.memory_mib + 512) << 20
@@ -338,6 +353,7 @@ def result_of(options, alone, beside, abuses, flood, recovery, peak) -> dict:
         "flood": flood.figures(),
         "recovered_after_seconds": recovery,
         "peak_resident_bytes": peak,
+        "peaks_of_phases": {name: {"server": own, "with_workers": every} for name, (own, every) in peaks.items()},
         "memory_limit_bytes": limit,
         "keeps": kept,
         "kept": all(kept.values()),
