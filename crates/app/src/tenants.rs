@@ -23,7 +23,7 @@ use record::TenantRecord;
 pub use record::TenantStatus;
 pub use served::{ServedTenant, ServedTenants};
 use usage::usage_of;
-pub use usage::{Usage, new_rows};
+pub use usage::{Usage, day_of, new_rows};
 
 const FOLDER: &str = "_tenants";
 /// Attempts to store a change while others change the same tenant.

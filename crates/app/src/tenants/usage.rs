@@ -51,9 +51,14 @@ impl Usage {
     }
 }
 
+/// The day of a moment, in UTC, counted from 1970.
+pub fn day_of(at: Timestamp) -> i64 {
+    at.micros().div_euclid(DAY)
+}
+
 /// The beginning of the day of a moment, in UTC.
 fn midnight(at: Timestamp) -> Timestamp {
-    Timestamp::from_micros(at.micros().div_euclid(DAY) * DAY)
+    Timestamp::from_micros(day_of(at) * DAY)
 }
 
 /// Rows that count for the quota: unchanged ones do not, since nothing is stored for them.

@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rollbook_app::AppError;
-use rollbook_app::tenants::Usage;
+use rollbook_app::tenants::{Usage, day_of};
 use rollbook_model::Timestamp;
 use tokio::sync::Mutex;
 
 /// How long a measurement counts.
 const INTERVAL: Duration = Duration::from_secs(30);
-/// Microseconds of a day.
-const DAY: i64 = 86_400_000_000;
 
 /// The last measurement, the rows that were ingested since, and those that are being ingested.
 #[derive(Debug, Default)]
@@ -79,7 +77,7 @@ impl MeasuredUsage {
     where
         F: Future<Output = Result<Usage, AppError>>,
     {
-        let day = now.micros().div_euclid(DAY);
+        let day = day_of(now);
         let mut measured = self.measured.lock().await;
         let of_day = measured.as_ref().filter(|known| known.day == day);
         let known = of_day.filter(|known| known.at.elapsed() < INTERVAL);
@@ -108,7 +106,7 @@ mod tests {
     use rollbook_app::tenants::Usage;
     use rollbook_model::Timestamp;
 
-    use super::{DAY, MeasuredUsage};
+    use super::MeasuredUsage;
 
     #[tokio::test]
     async fn rows_are_counted_between_measurements() {
@@ -117,8 +115,8 @@ mod tests {
             rows_today,
             ..Usage::default()
         };
-        let get = async |day, rows: u64| {
-            let now = Timestamp::from_micros(day * DAY + 5);
+        let get = async |day: i64, rows: u64| {
+            let now = Timestamp::from_micros(86_400_000_000_i64 * day + 5);
             let got = measured.get(now, || async { Ok(usage(rows)) }).await;
             got.unwrap().rows_today
         };
